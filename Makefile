@@ -1,0 +1,56 @@
+# Two commands do everything on a fresh machine with Python and make: `make demo` and `make test`.
+PYTHON := $(shell for v in 3.13 3.12 3.11; do command -v python$$v >/dev/null 2>&1 && python$$v -c 'import sys; sys.exit(sys.version_info[:2] != tuple(map(int, "'$$v'".split("."))))' >/dev/null 2>&1 && echo python$$v && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint types unit faults bench lock clean
+
+demo: $(VENV)/ready
+	$(BIN)/greenhouse-edge demo
+
+test: lint types unit
+
+lint: $(VENV)/ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/ready-dev
+	$(BIN)/mypy
+
+unit: $(VENV)/ready-dev
+	$(BIN)/pytest $(PYTEST_ARGUMENTS)
+
+# The slower proof: more seeds, more kills. Not part of `make test`.
+faults: $(VENV)/ready-dev
+	GREENHOUSE_EDGE_SEEDS=3000 GREENHOUSE_EDGE_KILLS=100 $(BIN)/pytest tests/simulation tests/system
+
+bench: $(VENV)/ready
+	$(BIN)/greenhouse-edge bench
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "greenhouse-edge needs Python 3.11, 3.12 or 3.13 (apt-get install python3 python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y python3-venv; \
+	  else echo "Python's venv is missing: sudo apt-get install python3-venv" >&2; exit 1; fi; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: requirements.lock requirements-build.lock pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements-build.lock
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/ready-dev: requirements-dev.lock $(VENV)/ready
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	touch $@
+
+# Needs uv (https://docs.astral.sh/uv/). Hashes for every platform, no addresses.
+UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+lock:
+	$(UV_COMPILE) pyproject.toml -o requirements.lock
+	$(UV_COMPILE) pyproject.toml --group dev -o requirements-dev.lock
+	$(UV_COMPILE) --group build -o requirements-build.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

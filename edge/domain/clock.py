@@ -1,0 +1,47 @@
+"""Time as the gateway knows it. Order never rests on wall time (DESIGN section 7)."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class ClockState(StrEnum):
+    """Whether the kernel says that wall time follows a reference."""
+
+    SYNCHRONIZED = "synchronized"
+    UNSYNCHRONIZED = "unsynchronized"
+
+
+class Clock(Protocol):
+    """Where time comes from; the tests bring their own."""
+
+    def unix_ms(self) -> int:
+        """Wall time in milliseconds since 1970, right or wrong."""
+
+    def uptime_ms(self) -> int:
+        """Milliseconds since the machine booted, suspended time included. Never set back."""
+
+    def monotonic_s(self) -> float:
+        """Seconds on the clock that scheduling uses (the event loop's)."""
+
+    def state(self) -> ClockState:
+        """Whether `unix_ms` can be believed."""
+
+
+def rfc3339(unix_ms: int) -> str:
+    """Write a time as RFC 3339 in UTC with milliseconds."""
+    instant = datetime.fromtimestamp(unix_ms // 1000, UTC)
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}Z"
+
+
+def unix_ms_of(text: str) -> int:
+    """Read an RFC 3339 time that names its offset.
+
+    Raises ValueError for anything else, a time without offset included: whose clock would it be?
+    """
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    # Integer arithmetic: a float of seconds would round the millisecond.
+    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000

@@ -1,0 +1,89 @@
+"""How a device is run: the configuration in force, and what became of an update."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from edge.domain.settings import DeviceSettings
+
+# Version 0 is the site file alone.
+SITE_FILE_VERSION = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointConfiguration:
+    """How a point's values are corrected and reported, in the canonical unit."""
+
+    offset: float = 0.0
+    gain: float = 1.0
+    deadband: float = 0.0
+    max_silence_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectiveConfiguration:
+    """What is in force for one device: the newest applied update over the site file over the profile."""
+
+    device_id: str
+    enabled: bool
+    poll_interval_s: float
+    points: Mapping[str, PointConfiguration]
+    version: int = SITE_FILE_VERSION
+    # The DeviceConfigurationUpdated in force, and the $correlationId it carried; None at version 0.
+    update_event_id: UUID | None = None
+    correlation_id: str | None = None
+
+
+def site_file_configuration(device: DeviceSettings) -> EffectiveConfiguration:
+    """Return what the site file alone says of a device (version 0)."""
+    return EffectiveConfiguration(
+        device_id=device.id,
+        enabled=device.enabled,
+        poll_interval_s=device.poll_interval_s,
+        points={
+            point.id: PointConfiguration(
+                offset=point.offset, gain=point.gain, deadband=point.deadband, max_silence_s=point.max_silence_s
+            )
+            for point in device.points
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One value that an update changed; `path` is as in the update's `configuration` (camelCase)."""
+
+    path: str
+    before: float | bool
+    after: float | bool
+
+
+class Stage(StrEnum):
+    """Where an update failed."""
+
+    READING = "reading"
+    VALIDATION = "validation"
+    APPLICATION = "application"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One error of an update, as the Rejected event tells it."""
+
+    path: str
+    # A closed list: below_minimum, above_maximum, not_permitted, unknown_point, stale_version, conflict, expired, …
+    code: str
+    message: str
+    limit: float | None = None
+
+
+class DeviceFleet(Protocol):
+    """The devices as the configuration loop sees them; the collectors implement it."""
+
+    def configure(self, configuration: EffectiveConfiguration) -> None:
+        """Put a configuration into force. The next poll uses it; a changed interval keeps the device's phase."""
+
+    def configuration(self, device_id: str) -> EffectiveConfiguration:
+        """Return what is in force. Raises KeyError for an unknown device."""

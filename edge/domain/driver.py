@@ -1,0 +1,102 @@
+"""What a driver is. Public API: third parties implement these protocols and register an entry point.
+
+A driver moves bytes for one connection (a wire, host or broker) and knows the devices behind it. The collector owns it:
+one task calls it, never two at a time, and never cancels a poll half-way but at shutdown. A driver has no schedule, no
+back-off and no retries of its own: `open` once, `poll` or `receive`, and one of four errors when something is wrong.
+Any other exception is a bug; the collector logs it with its traceback and backs off.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from edge.domain.reading import Sample
+from edge.domain.settings import ConnectionSettings
+
+# The registry refuses a driver that was written for another version.
+DRIVER_API = 1
+
+ENTRY_POINT_GROUP = "greenhouse_edge.drivers"
+
+
+class DriverError(Exception):
+    """Something is wrong with a device or its wire. The subclass names the remedy."""
+
+
+class DeviceUnreachable(DriverError):  # noqa: N818 - the vocabulary's word
+    """The device did not answer. Remedy: ask again later; other devices of the connection are not affected."""
+
+
+class MalformedResponse(DriverError):  # noqa: N818
+    """The device answered something that is no answer. Remedy: ask again; if it stays, look at the frame."""
+
+
+class ConnectionLost(DriverError):  # noqa: N818
+    """The transport itself is gone or cannot be opened. Remedy: open it again, with back-off."""
+
+
+class DriverMisconfigured(DriverError):  # noqa: N818
+    """The site file or profile asks for what cannot be. Remedy: a person corrects it."""
+
+
+@runtime_checkable
+class PolledDriver(Protocol):
+    """A connection whose devices answer when asked."""
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Open the transport for the length of the context.
+
+        Raises ConnectionLost when it cannot be opened. Entered again after each loss, on the same object.
+        """
+
+    async def poll(self, device_id: str) -> Sample:
+        """Ask one device for all its points.
+
+        Readings of points that could not be read are bad with `comm_error`, if at least one other could.
+        Raises DeviceUnreachable, MalformedResponse, ConnectionLost or DriverMisconfigured. Bounded in time by the
+        connection's own response time-out. Cancellation must leave the transport usable or closed.
+        """
+
+
+@runtime_checkable
+class PushedDriver(Protocol):
+    """A connection whose devices speak when they like."""
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Open the transport for the length of the context. Raises ConnectionLost."""
+
+    async def receive(self) -> Sequence[Sample]:
+        """Wait for what comes next: one or more samples, in order of arrival.
+
+        Raises ConnectionLost, or DeviceUnreachable and MalformedResponse for one device or message, after which
+        `receive` goes on.
+        """
+
+    def accepted(self, samples: Sequence[Sample]) -> None:
+        """Learn that these samples are on disk, in order of arrival. Now they may be acknowledged to the sender.
+
+        Called in the event loop, also for samples of a transport that was closed since. Must not block.
+        """
+
+
+Driver = PolledDriver | PushedDriver
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverKind:
+    """A driver as the registry knows it: the value of `driver = "…"` in a site file.
+
+    The option classes are frozen dataclasses with defaults. Settings validates the site file's and the profile's tables
+    against them with pydantic, refuses unknown keys, and hands the instances back in the `options` of
+    ConnectionSettings, DeviceSettings and PointSettings. An option class may have a method `mistakes() -> Sequence[str]`
+    for what types cannot say.
+    """
+
+    name: str
+    title: str
+    connection_options: type
+    device_options: type
+    point_options: type
+    create: Callable[[ConnectionSettings], Driver]
+    api: int = DRIVER_API

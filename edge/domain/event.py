@@ -1,0 +1,90 @@
+"""Events: their types, as they are drafted here, and as the event store records them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+from uuid import UUID
+
+Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
+
+SCHEMA_VERSION = 1
+
+
+class EventType(StrEnum):
+    """Past-tense facts; public API (consumers filter on the exact string)."""
+
+    SENSOR_READING_RECEIVED = "SensorReadingReceived"
+    GATEWAY_STARTED = "GatewayStarted"
+    GATEWAY_STOPPED = "GatewayStopped"
+    SITE_FILE_LOADED = "SiteFileLoaded"
+    DEVICE_DESCRIBED = "DeviceDescribed"
+    DEVICE_RETIRED = "DeviceRetired"
+    DEVICE_CONNECTION_LOST = "DeviceConnectionLost"
+    DEVICE_CONNECTION_RESTORED = "DeviceConnectionRestored"
+    ALARM_RAISED = "AlarmRaised"
+    ALARM_CLEARED = "AlarmCleared"
+    READINGS_DROPPED = "ReadingsDropped"
+    EVENT_QUARANTINED = "EventQuarantined"
+    OUTBOX_RESTORED = "OutboxRestored"
+    OUTBOX_CLONE_DETECTED = "OutboxCloneDetected"
+    EVENT_STORE_RESTORED = "EventStoreRestored"
+    DEVICE_CONFIGURATION_APPLIED = "DeviceConfigurationApplied"
+    DEVICE_CONFIGURATION_REJECTED = "DeviceConfigurationRejected"
+    DEVICE_CONFIGURATION_UPDATED = "DeviceConfigurationUpdated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event on its way to the event store."""
+
+    event_id: UUID
+    type: str
+    data: bytes
+    metadata: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEvent:
+    """An event as the event store returns it."""
+
+    event_id: UUID
+    type: str
+    data: bytes
+    metadata: bytes
+    stream: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """What the outbox's writer gives an event when it forms the block."""
+
+    position: int
+    # Telemetry only: counts the device's accepted samples within the run, from 1.
+    sequence: int | None = None
+    # The device's last sample in an earlier run (its run and sequence); only with sequence 1, only if there was one.
+    previous: tuple[UUID, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An event that still lacks its position and sequence: what goes into the writer's queue.
+
+    `encode` gives data and metadata. It is called by the writer, possibly more than once, and must be quick and pure.
+    """
+
+    stream: str
+    event_id: UUID
+    type: EventType
+    encode: Callable[[Numbers], tuple[bytes, bytes]]
+    # Telemetry has the device whose sequence it counts in; control events have None.
+    device_id: str | None = None
+    source_key: bytes = b""
+    # Called in the event loop after the commit, in the order of acceptance. Must not block or raise.
+    on_accepted: Callable[[], None] | None = None
+
+    @property
+    def is_telemetry(self) -> bool:
+        """Whether the event goes into a block; all others are rows of their own."""
+        return self.type is EventType.SENSOR_READING_RECEIVED

@@ -1,0 +1,159 @@
+"""The catalogue of what can be measured, its canonical UCUM units, and the conversions into them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """From a device's unit to the canonical one: canonical = factor * value + offset."""
+
+    factor: float = 1.0
+    offset: float = 0.0
+
+    def apply(self, value: float) -> float:
+        """Convert a value into the canonical unit."""
+        return self.factor * value + self.offset
+
+    def invert(self, value: float) -> float:
+        """Convert a canonical value back, for writing."""
+        return (value - self.offset) / self.factor
+
+
+IDENTITY = Conversion()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """One thing that can be measured."""
+
+    id: str
+    title: str
+    # UCUM, case sensitive.
+    unit: str
+    # How people write the unit.
+    symbol: str
+    # What a greenhouse can plausibly show; a profile's `range` is narrower.
+    low: float
+    high: float
+
+
+def _catalogue(*rows: tuple[str, str, str, str, float, float]) -> dict[str, Quantity]:
+    return {
+        row[0]: Quantity(id=row[0], title=row[1], unit=row[2], symbol=row[3], low=row[4], high=row[5]) for row in rows
+    }
+
+
+QUANTITIES = _catalogue(
+    ("air_temperature", "Air temperature", "Cel", "°C", -40, 80),
+    ("outside_temperature", "Outside temperature", "Cel", "°C", -60, 60),
+    ("substrate_temperature", "Substrate temperature", "Cel", "°C", -40, 80),
+    ("water_temperature", "Water temperature", "Cel", "°C", -5, 100),
+    ("pipe_temperature", "Pipe temperature", "Cel", "°C", -20, 120),
+    ("leaf_temperature", "Leaf temperature", "Cel", "°C", -40, 80),
+    ("device_temperature", "Device temperature", "Cel", "°C", -60, 150),
+    ("dew_point", "Dew point", "Cel", "°C", -80, 80),
+    ("relative_humidity", "Relative humidity", "%", "%", 0, 100),
+    ("absolute_humidity", "Absolute humidity", "g/m3", "g/m³", 0, 200),
+    ("vapour_pressure_deficit", "Vapour pressure deficit", "kPa", "kPa", 0, 20),
+    ("co2_concentration", "CO2 concentration", "[ppm]", "ppm", 0, 20_000),
+    ("photon_flux_density", "Photosynthetic photon flux density", "umol/m2/s", "µmol/m²/s", 0, 4000),
+    ("daily_light_integral", "Daily light integral", "mol/m2", "mol/m²", 0, 120),
+    ("irradiance", "Irradiance", "W/m2", "W/m²", -20, 2000),
+    ("illuminance", "Illuminance", "lx", "lx", 0, 200_000),
+    ("air_pressure", "Air pressure", "hPa", "hPa", 300, 1200),
+    ("wind_speed", "Wind speed", "m/s", "m/s", 0, 90),
+    ("wind_direction", "Wind direction", "deg", "°", 0, 360),
+    ("rainfall", "Rainfall", "mm", "mm", 0, 10_000),
+    ("rain_rate", "Rain rate", "mm/h", "mm/h", 0, 1000),
+    ("water_content", "Water content of the substrate", "%", "%", 0, 100),
+    ("ec", "Electrical conductivity", "mS/cm", "mS/cm", 0, 500),
+    ("ph", "pH", "[pH]", "pH", 0, 14),
+    ("redox_potential", "Redox potential", "mV", "mV", -2000, 2000),
+    ("dissolved_oxygen", "Dissolved oxygen", "mg/L", "mg/L", 0, 100),
+    ("salinity", "Salinity", "mg/L", "mg/L", 0, 100_000),
+    ("total_dissolved_solids", "Total dissolved solids", "mg/L", "mg/L", 0, 100_000),
+    ("nitrogen", "Nitrogen in the substrate", "mg/kg", "mg/kg", 0, 10_000),
+    ("phosphorus", "Phosphorus in the substrate", "mg/kg", "mg/kg", 0, 10_000),
+    ("potassium", "Potassium in the substrate", "mg/kg", "mg/kg", 0, 10_000),
+    ("water_level", "Water level", "mm", "mm", -10_000, 100_000),
+    ("volume", "Volume", "L", "L", 0, 1e12),
+    ("flow_rate", "Flow rate", "L/min", "L/min", -100_000, 100_000),
+    ("mass", "Mass", "kg", "kg", -100_000, 100_000),
+    ("particle_concentration", "Particle concentration", "ug/m3", "µg/m³", 0, 10_000),
+    ("position", "Position of a vent, valve or screen", "%", "%", 0, 100),
+    ("frequency", "Frequency", "Hz", "Hz", -1000, 1000),
+    ("voltage", "Voltage", "V", "V", -1000, 1000),
+    ("current", "Current", "A", "A", -10_000, 10_000),
+    ("power", "Power", "W", "W", -1e7, 1e7),
+    ("energy", "Energy", "kW.h", "kWh", 0, 1e12),
+    ("battery_level", "Battery level", "%", "%", 0, 100),
+    ("duration", "Duration", "s", "s", 0, 1e10),
+    ("count", "Count", "1", "", 0, 1e18),
+)
+
+# (from, to): canonical = factor * value + offset. Both ends are UCUM codes.
+_CONVERSIONS: dict[tuple[str, str], Conversion] = {
+    ("[degF]", "Cel"): Conversion(factor=5 / 9, offset=-160 / 9),
+    ("K", "Cel"): Conversion(offset=-273.15),
+    ("uS/cm", "mS/cm"): Conversion(factor=0.001),
+    ("S/m", "mS/cm"): Conversion(factor=10),
+    ("dS/m", "mS/cm"): Conversion(),
+    ("mS/m", "mS/cm"): Conversion(factor=0.01),
+    ("m3/m3", "%"): Conversion(factor=100),
+    ("1", "%"): Conversion(factor=100),
+    ("Pa", "hPa"): Conversion(factor=0.01),
+    ("kPa", "hPa"): Conversion(factor=10),
+    ("mbar", "hPa"): Conversion(),
+    ("bar", "hPa"): Conversion(factor=1000),
+    ("Pa", "kPa"): Conversion(factor=0.001),
+    ("hPa", "kPa"): Conversion(factor=0.1),
+    ("km/h", "m/s"): Conversion(factor=1 / 3.6),
+    ("[kn_i]", "m/s"): Conversion(factor=1852 / 3600),
+    ("[mi_i]/h", "m/s"): Conversion(factor=0.44704),
+    ("m", "mm"): Conversion(factor=1000),
+    ("cm", "mm"): Conversion(factor=10),
+    ("m3", "L"): Conversion(factor=1000),
+    ("mL", "L"): Conversion(factor=0.001),
+    ("m3/h", "L/min"): Conversion(factor=1000 / 60),
+    ("L/h", "L/min"): Conversion(factor=1 / 60),
+    ("L/s", "L/min"): Conversion(factor=60),
+    ("mL/min", "L/min"): Conversion(factor=0.001),
+    ("g", "kg"): Conversion(factor=0.001),
+    ("t", "kg"): Conversion(factor=1000),
+    ("g/L", "mg/L"): Conversion(factor=1000),
+    ("mV", "V"): Conversion(factor=0.001),
+    ("V", "mV"): Conversion(factor=1000),
+    ("mA", "A"): Conversion(factor=0.001),
+    ("kW", "W"): Conversion(factor=1000),
+    ("W.h", "kW.h"): Conversion(factor=0.001),
+    ("MW.h", "kW.h"): Conversion(factor=1000),
+    ("min", "s"): Conversion(factor=60),
+    ("h", "s"): Conversion(factor=3600),
+    ("d", "s"): Conversion(factor=86_400),
+    ("ms", "s"): Conversion(factor=0.001),
+    ("klx", "lx"): Conversion(factor=1000),
+    ("kW/m2", "W/m2"): Conversion(factor=1000),
+}
+
+
+def quantity_of(point_id: str) -> Quantity | None:
+    """Find the quantity a point id names: the id itself, or its longest prefix that ends at an underscore.
+
+    `pipe_temperature_supply` is a `pipe_temperature`.
+    """
+    name = point_id
+    while name:
+        if name in QUANTITIES:
+            return QUANTITIES[name]
+        name = name.rpartition("_")[0]
+    return None
+
+
+def conversion(unit: str, canonical_unit: str) -> Conversion | None:
+    """Return the way from a unit to the canonical one; None if there is none."""
+    return IDENTITY if unit == canonical_unit else _CONVERSIONS.get((unit, canonical_unit))
+
+
+def units_for(canonical_unit: str) -> tuple[str, ...]:
+    """All units that can be converted into this one, itself first; for messages."""
+    return (canonical_unit, *(unit for unit, canonical in _CONVERSIONS if canonical == canonical_unit))

@@ -1,0 +1,95 @@
+"""What a device said: readings with value, unit and quality, gathered into a sample."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+Value: TypeAlias = float | int | bool | str
+
+# A driver may give a sample an identity of at most this many bytes; it is kept in the outbox and never sent.
+SOURCE_KEY_LENGTH_MAX = 16
+
+
+class Quality(StrEnum):
+    """How far a value can be trusted (the three levels of OPC UA)."""
+
+    GOOD = "good"
+    UNCERTAIN = "uncertain"
+    BAD = "bad"
+
+
+class Reason(StrEnum):
+    """Why a reading is not good. A closed list: consumers switch on it."""
+
+    SENSOR_FAULT = "sensor_fault"
+    COMM_ERROR = "comm_error"
+    WARMING_UP = "warming_up"
+    OUT_OF_RANGE = "out_of_range"
+    UNCOMPENSATED = "uncompensated"
+    SUBSTITUTED = "substituted"
+    STALE = "stale"
+    UNDER_MAINTENANCE = "under_maintenance"
+
+
+BAD_REASONS = frozenset({Reason.SENSOR_FAULT, Reason.COMM_ERROR, Reason.WARMING_UP})
+
+
+class Origin(StrEnum):
+    """How a sample reached us: measured now, back-filled by the device, or retained by a broker."""
+
+    LIVE = "live"
+    HISTORY = "history"
+    RETAINED = "retained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One point's value, in the canonical unit of its quantity.
+
+    A bad reading has a reason and no value; an uncertain one has both; a good one has a value and no reason.
+    """
+
+    value: Value | None
+    unit: str | None
+    quality: Quality = Quality.GOOD
+    reason: Reason | None = None
+
+    def __post_init__(self) -> None:
+        if self.quality is Quality.BAD:
+            if self.value is not None or self.reason not in BAD_REASONS:
+                raise ValueError("a bad reading has no value and one of the reasons for bad")
+        elif self.value is None:
+            raise ValueError("a reading that is not bad has a value")
+        elif (self.quality is Quality.GOOD) != (self.reason is None) or self.reason in BAD_REASONS:
+            raise ValueError("a reading has one of the reasons for uncertain exactly when it is uncertain")
+        if isinstance(self.value, float) and not math.isfinite(self.value):
+            raise ValueError("a value is finite; what is not a number is a bad reading")
+
+
+def bad(reason: Reason, unit: str | None) -> Reading:
+    """Make the reading of a point that gave no usable value."""
+    return Reading(value=None, unit=unit, quality=Quality.BAD, reason=reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What one poll of one device or one message yields: one time, several points.
+
+    Values are canonical (raw value scaled, in the unit of the point's quantity) and not yet corrected by `gain`,
+    `offset` and `range`: the collector does that with the configuration then in force.
+    """
+
+    device_id: str
+    readings: Mapping[str, Reading]
+    # The payload's own time, in milliseconds since 1970; None = the moment it reached us.
+    measured_at_ms: int | None = None
+    origin: Origin = Origin.LIVE
+    source_key: bytes = b""
+
+    def __post_init__(self) -> None:
+        if not self.readings:
+            raise ValueError("a sample has at least one reading; a device that said nothing gave no sample")
+        if len(self.source_key) > SOURCE_KEY_LENGTH_MAX:
+            raise ValueError(f"a source key has at most {SOURCE_KEY_LENGTH_MAX} bytes")

@@ -1,0 +1,193 @@
+"""The site file as the daemon sees it: complete, valid, frozen. `edge/settings` fills these; defaults live here."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from edge.domain.quantity import Conversion
+
+
+class ValueType(StrEnum):
+    """The type of a point's value in events, fixed per point."""
+
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TEXT = "string"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What may be set from far: both ends included."""
+
+    minimum: float
+    maximum: float
+
+    def __post_init__(self) -> None:
+        if not self.minimum <= self.maximum:
+            raise ValueError("min must not be above max")
+
+    def allow(self, value: float) -> bool:
+        """Whether a value lies within."""
+        return self.minimum <= value <= self.maximum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """The values a point can plausibly have, in the canonical unit, both ends included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointRemote:
+    """What may be set from far at a point; None = nothing."""
+
+    offset: Limits | None = None
+    gain: Limits | None = None
+    deadband: Limits | None = None
+    max_silence_s: Limits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRemote:
+    """What may be set from far at a device."""
+
+    enabled: bool = False
+    poll_interval_s: Limits | None = None
+
+
+# A point with a deadband is reported at least this often (DESIGN section 4.3).
+HEARTBEAT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointSettings:
+    """One point of a device, profile and site file merged. Values are in the canonical unit."""
+
+    id: str
+    quantity: str | None
+    type: ValueType
+    unit: str | None
+    # From the profile's unit to the canonical one; the driver applies it after scale and offset of the raw value.
+    conversion: Conversion
+    # The driver's point options (a dataclass that the driver declares).
+    options: object
+    range: Range | None = None
+    publish: bool = True
+    gain: float = 1.0
+    offset: float = 0.0
+    # 0 = report every reading.
+    deadband: float = 0.0
+    max_silence_s: float = HEARTBEAT_S
+    remote: PointRemote = field(default_factory=PointRemote)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileIdentity:
+    """Which profile describes a device, down to the byte."""
+
+    id: str
+    version: int
+    # "sha256:" and 64 hexadecimal digits, over the profile's file.
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSettings:
+    """One device behind a connection."""
+
+    id: str
+    points: tuple[PointSettings, ...]
+    poll_interval_s: float
+    # Silence after which the device counts as lost to its readers.
+    max_silence_s: float
+    # The driver's device options.
+    options: object
+    name: str = ""
+    location: str = ""
+    profile: ProfileIdentity | None = None
+    enabled: bool = True
+    # The device gives no new value sooner (profile, `poll_interval_min_s`).
+    poll_interval_min_s: float = 0.0
+    remote: DeviceRemote = field(default_factory=DeviceRemote)
+
+    def point(self, point_id: str) -> PointSettings | None:
+        """Return the point with this id, or None."""
+        return next((point for point in self.points if point.id == point_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """A shared wire, host or broker."""
+
+    id: str
+    driver: str
+    # The driver's connection options.
+    options: object
+    devices: tuple[DeviceSettings, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteSettings:
+    """The greenhouse."""
+
+    id: str
+    name: str = ""
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventStoreSettings:
+    """Where events go and configurations come from."""
+
+    uri: str
+    credential: str | None = None
+    ca_file: Path | None = None
+    # The server gives up after 2 s; a thin link needs the rest.
+    append_timeout_s: float = 10.0
+    read_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxSettings:
+    """The durable local log."""
+
+    # Wear or latency: each commit is one fsync.
+    commit_interval_ms: int = 500
+    max_size_mb: int = 512
+    # Recovery of a restored or replaced store reaches this far back.
+    keep_forwarded_h: float = 24.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamTemplates:
+    """Names of the streams; `{site}`, `{gateway}` and `{device}` are replaced.
+
+    The category is what stands before the first dash and holds none itself (EventStoreDB's `$by_category`).
+    """
+
+    sensor_readings: str = "sensorReadings-{gateway}.{device}"
+    gateway: str = "gateway-{gateway}"
+    configuration_status: str = "deviceConfigurationStatus-{gateway}"
+    configuration: str = "deviceConfiguration-{gateway}"
+    recipes: str = "nutrientRecipes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One site file, read and found valid."""
+
+    file: Path
+    # "sha256:" and 64 hexadecimal digits, over the site file's bytes.
+    digest: str
+    site: SiteSettings
+    gateway_id: str
+    event_store: EventStoreSettings
+    outbox: OutboxSettings
+    streams: StreamTemplates
+    connections: tuple[ConnectionSettings, ...]
+
+    def devices(self) -> tuple[DeviceSettings, ...]:
+        """All devices of all connections, in the site file's order."""
+        return tuple(device for connection in self.connections for device in connection.devices)
