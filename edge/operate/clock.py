@@ -1,0 +1,35 @@
+"""The clock of this machine, and whether the kernel says it follows a reference."""
+
+import ctypes
+import time
+
+from edge.domain.clock import ClockState
+
+# adjtimex(2): the return value of a clock that is not synchronized.
+_TIME_ERROR = 5
+# struct timex is 208 bytes on 64-bit Linux; its first field, `modes`, stays 0: only read.
+_TIMEX_SIZE = 512
+
+
+class SystemClock:
+    """Wall time, boot time and the kernel's own opinion of the wall time."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def unix_ms(self) -> int:
+        """Wall time in milliseconds since 1970."""
+        return time.time_ns() // 1_000_000
+
+    def uptime_ms(self) -> int:
+        """Milliseconds since boot, suspended time included."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+    def monotonic_s(self) -> float:
+        """Seconds on asyncio's clock."""
+        return time.monotonic()
+
+    def state(self) -> ClockState:
+        """Ask the kernel (adjtimex), which NTP daemons tell. Where it cannot be asked, nothing is promised."""
+        outcome = self._libc.adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
+        return ClockState.UNSYNCHRONIZED if outcome in {-1, _TIME_ERROR} else ClockState.SYNCHRONIZED
