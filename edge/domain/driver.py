@@ -21,7 +21,15 @@ ENTRY_POINT_GROUP = "greenhouse_edge.drivers"
 
 
 class DriverError(Exception):
-    """Something is wrong with a device or its wire. The subclass names the remedy."""
+    """Something is wrong with a device or its wire. The subclass names the remedy.
+
+    `device_id` is for `receive`, where the collector cannot know whom it is about. Notes added to the exception
+    (`add_note`), the frame for instance, come into the log with it.
+    """
+
+    def __init__(self, message: str = "", *, device_id: str | None = None) -> None:
+        super().__init__(message)
+        self.device_id = device_id
 
 
 class DeviceUnreachable(DriverError):  # noqa: N818 - the vocabulary's word
@@ -69,8 +77,9 @@ class PushedDriver(Protocol):
     async def receive(self) -> Sequence[Sample]:
         """Wait for what comes next: one or more samples, in order of arrival.
 
-        Raises ConnectionLost, or DeviceUnreachable and MalformedResponse for one device or message, after which
-        `receive` goes on.
+        Raises ConnectionLost, or DeviceUnreachable (a device that announced its leaving) and MalformedResponse for one
+        device or message, after which `receive` goes on. While the outbox is full nobody calls it: what arrives
+        meanwhile is bounded by the driver.
         """
 
     def accepted(self, samples: Sequence[Sample]) -> None:

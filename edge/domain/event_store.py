@@ -54,6 +54,10 @@ class AccessRefused(EventStoreError):  # noqa: N818
     """Credentials or rights are wrong. Remedy: a person; meanwhile try again slowly, and drop nothing."""
 
 
+class EventStoreMisconfigured(EventStoreError):  # noqa: N818
+    """The URI, credential or certificate cannot be used; said when the store is opened. Remedy: a person corrects it."""
+
+
 @dataclass(frozen=True, slots=True)
 class CaughtUp:
     """The subscription has delivered everything there was; what follows is live."""

@@ -1,6 +1,12 @@
-"""The site file as the daemon sees it: complete, valid, frozen. `edge/settings` fills these; defaults live here."""
+"""The site file as the daemon sees it: complete, valid, frozen. `edge/settings` fills these; defaults live here.
 
-from dataclasses import dataclass, field
+`mistakes` says what types cannot; a sentence that starts with a key is reported at that key.
+"""
+
+import string
+import zoneinfo
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -56,6 +62,9 @@ class DeviceRemote:
     enabled: bool = False
     poll_interval_s: Limits | None = None
 
+
+# What a device is asked at unless the site file says otherwise.
+POLL_INTERVAL_S = 10.0
 
 # A point with a deadband is reported at least this often (DESIGN section 4.3).
 HEARTBEAT_S = 600.0
@@ -136,6 +145,14 @@ class SiteSettings:
     name: str = ""
     time_zone: str = "UTC"
 
+    def mistakes(self) -> list[str]:
+        """Say what is wrong beyond types."""
+        try:
+            zoneinfo.ZoneInfo(self.time_zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            return [f"time_zone is {self.time_zone!r}; write it like 'Europe/Amsterdam'"]
+        return []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventStoreSettings:
@@ -148,6 +165,20 @@ class EventStoreSettings:
     append_timeout_s: float = 10.0
     read_timeout_s: float = 10.0
 
+    def mistakes(self) -> list[str]:
+        """Say what is wrong beyond types."""
+        return list(self._mistakes())
+
+    def _mistakes(self) -> Iterator[str]:
+        scheme, separator, rest = self.uri.partition("://")
+        if not separator or scheme not in {"esdb", "esdb+discover"}:
+            yield "uri must start with esdb:// or esdb+discover://"
+        if "@" in rest:
+            yield "uri must not hold user and password; name a credential instead"
+        for name in ("append_timeout_s", "read_timeout_s"):
+            if not 1 <= getattr(self, name) <= 120:
+                yield f"{name} is {getattr(self, name)}; it must be from 1 to 120"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxSettings:
@@ -158,6 +189,18 @@ class OutboxSettings:
     max_size_mb: int = 512
     # Recovery of a restored or replaced store reaches this far back.
     keep_forwarded_h: float = 24.0
+
+    def mistakes(self) -> list[str]:
+        """Say what is wrong beyond types."""
+        return list(self._mistakes())
+
+    def _mistakes(self) -> Iterator[str]:
+        if not 10 <= self.commit_interval_ms <= 60_000:
+            yield f"commit_interval_ms is {self.commit_interval_ms}; it must be from 10 to 60000"
+        if not 16 <= self.max_size_mb <= 1_000_000:
+            yield f"max_size_mb is {self.max_size_mb}; it must be from 16 to 1000000"
+        if not 0 <= self.keep_forwarded_h <= 10_000:
+            yield f"keep_forwarded_h is {self.keep_forwarded_h}; it must be from 0 to 10000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +215,30 @@ class StreamTemplates:
     configuration_status: str = "deviceConfigurationStatus-{gateway}"
     configuration: str = "deviceConfiguration-{gateway}"
     recipes: str = "nutrientRecipes"
+
+    def mistakes(self) -> list[str]:
+        """Say what is wrong beyond types."""
+        return list(self._mistakes())
+
+    def _mistakes(self) -> Iterator[str]:
+        for item in fields(self):
+            template: str = getattr(self, item.name)
+            allowed = {"site", "gateway", "device"} if item.name == "sensor_readings" else {"site", "gateway"}
+            try:
+                parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
+            except ValueError as error:
+                yield f"{item.name} is no template: {error}"
+                continue
+            # A conversion (!r) or format (:>9) would be obeyed by str.format, but means nothing here.
+            if any(part[1] not in allowed or part[2] or part[3] for part in parts):
+                yield f"{item.name} may hold {', '.join(f'{{{name}}}' for name in sorted(allowed))} and no other braces"
+            elif not template or template.startswith("$"):
+                yield f"{item.name} must not be empty and not start with $ (those are the event store's own)"
+            elif "{" in template.partition("-")[0]:
+                yield f"{item.name} must start with a category that is the same for all sites, then a dash"
+        templates = [getattr(self, item.name) for item in fields(self)]
+        if len(set(templates)) < len(templates):
+            yield "two kinds of events must not share a stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

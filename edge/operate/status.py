@@ -1,0 +1,54 @@
+"""How the gateway is, as one JSON document: what `status --json`, the live view and later the page show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from uuid import UUID
+
+from edge.domain.clock import ClockState
+from edge.domain.event import Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayStatus:
+    """The whole. The parts are the components' own frozen dataclasses; `as_json` writes what they hold."""
+
+    gateway_id: str
+    site_id: str
+    site_file: str
+    version: str
+    pid: int
+    run: str
+    clock: ClockState
+    # RFC 3339, the daemon's own clock.
+    now: str
+    event_store: object
+    outbox: object
+    devices: object
+
+
+def as_json(value: object) -> Json:
+    """Turn frozen dataclasses into JSON with camelCase keys, as events have them.
+
+    Raises TypeError for what has no place in a status (a component's live object, for instance).
+    """
+    if value is None or (isinstance(value, bool | int | float | str) and not isinstance(value, Enum)):
+        return value
+    if isinstance(value, Enum):
+        return as_json(value.value)
+    if isinstance(value, UUID | Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {camel_case(field.name): as_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [as_json(item) for item in value]
+    raise TypeError(f"{type(value).__name__} has no place in a status")
+
+
+def camel_case(name: str) -> str:
+    """`last_position` -> `lastPosition`; ids and units keep their letters: `age_s` -> `ageS`."""
+    first, *rest = name.split("_")
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)

@@ -1,0 +1,154 @@
+"""A device of the site file over its profile: settings in canonical units."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from edge.domain.driver import DriverKind
+from edge.domain.identifier import is_identifier
+from edge.domain.quantity import IDENTITY, QUANTITIES, Conversion, Quantity, conversion, quantity_of, units_for
+from edge.domain.settings import (
+    HEARTBEAT_S,
+    DeviceRemote,
+    DeviceSettings,
+    PointRemote,
+    PointSettings,
+    Range,
+    ValueType,
+)
+from edge.settings.adapt import adapt, unknown_keys
+from edge.settings.document import Table
+from edge.settings.problems import Problem
+from edge.settings.profile import Profile
+from edge.settings.tables import DeviceTable, PointTable
+
+_DEVICE_KEYS = tuple(item.name for item in fields(DeviceTable))
+_POINT_KEYS = tuple(item.name for item in fields(PointTable))
+
+
+def build_device(
+    table: Table, profile: Profile | None, kind: DriverKind, *, poll_interval_s: float, report: list[Problem]
+) -> DeviceSettings | None:
+    """Build one device; None after adding every mistake of it to `report`."""
+    before = len(report)
+    own = table.without("point")
+    option_names = tuple(item.name for item in fields(kind.device_options))
+    report.extend(unknown_keys(own, (*_DEVICE_KEYS, *option_names)))
+    merged = own if profile is None else own.over(profile.device)
+    head = adapt(DeviceTable, merged.only(*_DEVICE_KEYS), report)
+    options: object | None = adapt(kind.device_options, merged.only(*option_names), report)
+    points = list(_points(table, profile, kind, report))
+    if not points:
+        report.append(
+            table.place.problem("the device has no points; name a profile or write [connection.device.point.…]")
+        )
+    if head is None or options is None or len(report) > before:
+        return None
+    interval_s = head.poll_interval_s or max(poll_interval_s, head.poll_interval_min_s)
+    if interval_s < head.poll_interval_min_s:
+        sentence = (
+            f"poll_interval_s is {interval_s:g}; the device gives no new value within {head.poll_interval_min_s:g} s"
+        )
+        report.append(merged.place_of("poll_interval_s").problem(sentence))
+    return DeviceSettings(
+        id=head.id,
+        name=head.name,
+        location=head.location,
+        profile=None if profile is None else profile.identity,
+        enabled=head.enabled,
+        poll_interval_s=interval_s,
+        poll_interval_min_s=head.poll_interval_min_s,
+        max_silence_s=head.max_silence_s or default_max_silence_s(interval_s, points),
+        remote=head.remote.remote() if head.remote else DeviceRemote(),
+        options=options,
+        points=tuple(points),
+    )
+
+
+def default_max_silence_s(poll_interval_s: float, points: list[PointSettings]) -> float:
+    """Six polls; longer where every point may keep still for its heartbeat (DESIGN section 4.3)."""
+    silence_s = 6 * poll_interval_s
+    published = [point for point in points if point.publish]
+    if published and all(point.deadband > 0 for point in published):
+        silence_s = max(silence_s, min(point.max_silence_s for point in published) + 2 * poll_interval_s)
+    return silence_s
+
+
+def _points(table: Table, profile: Profile | None, kind: DriverKind, report: list[Problem]) -> Iterator[PointSettings]:
+    own = table.table("point", report)
+    described = {} if profile is None else profile.points
+    for point_id in [*described, *(key for key in own.values if key not in described)]:
+        if not is_identifier(point_id):
+            report.append(own.place_of(point_id).problem(f"{point_id!r} is no id: small letters, digits, - and _"))
+            continue
+        point = own.table(point_id, report) if point_id in own.values else None
+        merged = _merged(point, described.get(point_id))
+        built = _build_point(point_id, merged, kind, report)
+        if built is not None:
+            yield built
+
+
+def _merged(own: Table | None, described: Table | None) -> Table:
+    if own is None:
+        assert described is not None
+        return described
+    return own if described is None else own.over(described)
+
+
+def _build_point(point_id: str, table: Table, kind: DriverKind, report: list[Problem]) -> PointSettings | None:
+    option_names = tuple(item.name for item in fields(kind.point_options))
+    report.extend(unknown_keys(table, (*_POINT_KEYS, *option_names)))
+    head = adapt(PointTable, table.only(*_POINT_KEYS), report)
+    options: object | None = adapt(kind.point_options, table.only(*option_names), report)
+    if head is None or options is None:
+        return None
+    value_type = getattr(options, "value_type", ValueType.NUMBER)
+    quantity = _quantity(point_id, table, head, value_type, report)
+    way = _conversion(table, head, quantity, report)
+    return PointSettings(
+        id=point_id,
+        quantity=None if quantity is None else quantity.id,
+        type=value_type,
+        unit=head.unit if quantity is None else quantity.unit,
+        conversion=way,
+        options=options,
+        range=_range(head, way),
+        publish=head.publish,
+        gain=1.0 if head.gain is None else head.gain,
+        offset=head.offset or 0.0,
+        deadband=head.deadband or 0.0,
+        max_silence_s=HEARTBEAT_S if head.max_silence_s is None else head.max_silence_s,
+        remote=head.remote.remote() if head.remote else PointRemote(),
+    )
+
+
+def _quantity(
+    point_id: str, table: Table, head: PointTable, value_type: ValueType, report: list[Problem]
+) -> Quantity | None:
+    if head.quantity is not None:
+        if head.quantity not in QUANTITIES:
+            sentence = f"unknown quantity {head.quantity!r}; known are {', '.join(QUANTITIES)}"
+            report.append(table.place_of("quantity").problem(sentence))
+        return QUANTITIES.get(head.quantity)
+    found = quantity_of(point_id) if value_type is ValueType.NUMBER else None
+    if found is None and head.publish and value_type is ValueType.NUMBER:
+        sentence = f"{point_id!r} names no quantity of the catalogue; add quantity = …, or publish = false"
+        report.append(table.place.problem(sentence))
+    return found
+
+
+def _conversion(table: Table, head: PointTable, quantity: Quantity | None, report: list[Problem]) -> Conversion:
+    if quantity is None or head.unit is None:
+        return IDENTITY
+    way = conversion(head.unit, quantity.unit)
+    if way is None:
+        known = ", ".join(units_for(quantity.unit))
+        sentence = f"unit {head.unit!r} is none of {quantity.id}; UCUM units that can be converted are {known}"
+        report.append(table.place_of("unit").problem(sentence))
+    return way or IDENTITY
+
+
+def _range(head: PointTable, way: Conversion) -> Range | None:
+    if head.range is None:
+        return None
+    low, high = sorted(way.apply(value) for value in head.range)
+    return Range(low=low, high=high)

@@ -1,0 +1,31 @@
+"""Mistakes in a file, each with its place, all in one run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One mistake, as an editor and a technician can find it."""
+
+    file: Path
+    line: int
+    column: int
+    # Where in the document: `connection[0].device[1].point.air_temperature.offset`; empty for the whole file.
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        subject = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}:{self.column}: {subject}{self.message}"
+
+
+class ConfigurationInvalid(Exception):  # noqa: N818 - the vocabulary's words
+    """The site file, or a profile it names, has mistakes. Remedy: a person corrects them; all are listed."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        # A mistake that several devices share through one profile is one mistake.
+        self.problems = sorted(
+            dict.fromkeys(problems), key=lambda problem: (str(problem.file), problem.line, problem.column)
+        )
+        super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,131 @@
+"""Profiles: one TOML file describes a device model (DESIGN section 9). Found beside the site file or in the package."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+
+from edge.domain.driver import DriverKind
+from edge.domain.identifier import is_identifier
+from edge.domain.settings import ProfileIdentity
+from edge.settings.adapt import adapt, unknown_keys
+from edge.settings.document import Document, Place, Table, read_document
+from edge.settings.problems import Problem
+from edge.settings.tables import SITE_POINT_KEYS, LineTable, ProfileTable
+
+PROFILE_FOLDER = "profiles"
+_TABLES = ("profile", "defaults", "timing", "read", "point")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """A device model, read but not yet adapted: the site file's keys come over its own first."""
+
+    identity: ProfileIdentity
+    driver: str
+    title: str
+    source: str
+    # What the factory set on the serial line.
+    line: LineTable
+    # The driver's device options and `poll_interval_min_s`.
+    device: Table
+    points: Mapping[str, Table]
+
+
+def packaged_profiles() -> Path:
+    """The folder of the profiles that come with the package."""
+    return Path(str(files("drivers"))) / PROFILE_FOLDER
+
+
+def find_profile(name: str, site_file: Path) -> Path | None:
+    """Find a profile's file: beside the site file, in its folder `profiles`, in the package."""
+    beside = site_file.parent
+    for folder in (beside, beside / PROFILE_FOLDER, packaged_profiles()):
+        file = folder / f"{name}.toml"
+        if file.is_file():
+            return file
+    return None
+
+
+def profile_names(site_file: Path) -> list[str]:
+    """All profiles that a site file can name, for messages."""
+    folders = (site_file.parent / PROFILE_FOLDER, packaged_profiles())
+    return sorted({file.stem for folder in folders for file in folder.glob("*.toml")})
+
+
+def load_profile(file: Path, kind: DriverKind, report: list[Problem]) -> Profile | None:
+    """Read a profile; None after adding its mistakes. Raises ConfigurationInvalid if it is no TOML at all."""
+    document = read_document(file)
+    whole = Table(place=Place(document=document, path=()), values=document.tree)
+    before = len(report)
+    report.extend(unknown_keys(whole, _TABLES))
+    head = adapt(ProfileTable, whole.table("profile", report), report)
+    if head is None:
+        return None
+    report.extend(_mistakes(whole, head, file, kind))
+    option_names = {item.name for item in fields(kind.device_options)}
+    line, device = _defaults(whole, option_names, report)
+    points = _points(whole, report)
+    if len(report) > before:
+        return None
+    identity = ProfileIdentity(id=head.id, version=head.version, digest=document.digest)
+    return Profile(
+        identity=identity,
+        driver=head.driver,
+        title=head.title,
+        source=head.source,
+        line=line,
+        device=device,
+        points=points,
+    )
+
+
+def _mistakes(whole: Table, head: ProfileTable, file: Path, kind: DriverKind) -> list[Problem]:
+    place = whole.place.inner("profile")
+    problems = []
+    if head.id != file.stem:
+        problems.append(place.inner("id").problem(f"id is {head.id!r}; it must be the file's name, {file.stem!r}"))
+    if head.driver != kind.name:
+        sentence = f"the profile is for driver {head.driver!r}, the connection has {kind.name!r}"
+        problems.append(place.inner("driver").problem(sentence))
+    return problems
+
+
+def _defaults(whole: Table, option_names: set[str], report: list[Problem]) -> tuple[LineTable, Table]:
+    """Split [defaults], [timing] and [read] into the line's factory settings and the device's options."""
+    line_names = {item.name for item in fields(LineTable)}
+    known = {
+        "defaults": option_names | line_names,
+        "timing": option_names | {"poll_interval_min_s"},
+        "read": option_names,
+    }
+    device = Table(place=whole.place.inner("defaults"), values={})
+    for name, keys in known.items():
+        table = whole.table(name, report)
+        report.extend(unknown_keys(table, keys))
+        device = table.only(*keys).without(*line_names).over(device)
+    line = adapt(LineTable, whole.table("defaults", report).only(*line_names), report)
+    return line or LineTable(), device
+
+
+def _points(whole: Table, report: list[Problem]) -> dict[str, Table]:
+    table = whole.table("point", report)
+    points: dict[str, Table] = {}
+    for point_id in table.values:
+        if not is_identifier(point_id):
+            report.append(table.place_of(point_id).problem(f"{point_id!r} is no id: small letters, digits, - and _"))
+            continue
+        point = table.table(point_id, report)
+        report.extend(
+            point.place_of(key).problem(f"{key} belongs to one device, in the site file")
+            for key in SITE_POINT_KEYS
+            if key in point.values
+        )
+        # In a profile `offset` is the device's own, beside `scale`; in a site file it is the correction.
+        points[point_id] = point.renamed("offset", "raw_offset")
+    return points
+
+
+def document_of(profile: Profile) -> Document:
+    """The file that a profile was read from."""
+    return profile.device.place.document
