@@ -68,13 +68,41 @@ class Stage(StrEnum):
     APPLICATION = "application"
 
 
+class Code(StrEnum):
+    """What is wrong with an update. A closed list: producers switch on it."""
+
+    # It cannot be read.
+    NOT_JSON = "not_json"
+    TOO_LARGE = "too_large"
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    UNKNOWN_SCHEMA_VERSION = "unknown_schema_version"
+    UNKNOWN_DEVICE = "unknown_device"
+    # It asks for what cannot be, or at the wrong time.
+    WRONG_TYPE = "wrong_type"
+    NOT_FINITE = "not_finite"
+    UNKNOWN_KEY = "unknown_key"
+    UNKNOWN_POINT = "unknown_point"
+    NOT_SUPPORTED = "not_supported"
+    NOT_PERMITTED = "not_permitted"
+    BELOW_MINIMUM = "below_minimum"
+    ABOVE_MAXIMUM = "above_maximum"
+    STALE_VERSION = "stale_version"
+    CONFLICT = "conflict"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    # Stands last, in place of the errors that would make the answer too long.
+    FURTHER_ERRORS = "further_errors"
+    # It failed at the device.
+    DEVICE_UNREACHABLE = "device_unreachable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
     """One error of an update, as the Rejected event tells it."""
 
     path: str
-    # A closed list: below_minimum, above_maximum, not_permitted, unknown_point, stale_version, conflict, expired, …
-    code: str
+    code: Code
     message: str
     limit: float | None = None
 
