@@ -1,0 +1,144 @@
+"""Reads entries back from the file, between the writer's commits."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from heapq import merge
+from operator import attrgetter
+
+import structlog
+
+from edge.storage import control_entry
+from edge.storage.block import Block, decode_block
+from edge.storage.connection import Row
+from edge.storage.database import Reader
+from edge.storage.entry import Entry, Page
+from edge.storage.errors import BlockDamaged
+
+log = structlog.get_logger()
+
+# One read takes some 64 KiB of blocks (half a MiB when decoded): a millisecond in SQLite's thread, so that no commit waits
+# long for it. Each block is decoded outside the lock, the largest in 2 ms.
+BLOCK_BYTES_PER_READ = 64 * 1024
+BLOCKS_PER_READ_MAX = 256
+# More than one commit can have (`ENTRIES_MAX` of the outbox).
+CONTROL_ENTRIES_PER_READ = 1000
+
+_BLOCKS = (
+    "SELECT last_position, first_position, entry_count, committed_at_ms, checksum, body FROM blocks"
+    " WHERE last_position > ? AND first_position <= ? ORDER BY last_position LIMIT ?"
+)
+_CONTROL = (
+    f"SELECT {control_entry.COLUMNS} FROM control_entries"  # noqa: S608 - a constant of ours
+    " WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
+)
+
+_position = attrgetter("position")
+
+
+class Backlog:
+    """The committed entries, in the order of their positions."""
+
+    def __init__(self, reader: Reader, *, quarantined: Collection[int] = frozenset()) -> None:
+        self._reader = reader
+        # Positions that are left out; the outbox adds to it.
+        self._quarantined = quarantined
+        self._damaged: set[int] = set()
+        self._blocks_per_read = 4
+        # How many blocks were decompressed since start.
+        self.blocks_decoded = 0
+
+    @property
+    def blocks_damaged(self) -> int:
+        """How many blocks and control entries could not be read."""
+        return len(self._damaged)
+
+    async def read_after(self, position: int, *, through: int, bytes_max: int) -> Page:
+        """Read entries with positions above `position` and up to `through`, all of which must be committed.
+
+        A page holds whole blocks: it goes beyond `bytes_max` by at most one. What is quarantined is left out, and what
+        is damaged is passed over.
+        """
+        entries: list[Entry] = []
+        size = 0
+        async for piece, scanned_to in self._pieces(position, through):
+            entries += piece
+            size += sum(len(entry.data) + len(entry.metadata) for entry in piece)
+            if size >= bytes_max:
+                return Page(entries, scanned_to, at_end=scanned_to >= through)
+            position = scanned_to
+            # A page may be many blocks; the wires are served in between.
+            await asyncio.sleep(0)
+        return Page(entries, max(position, through), at_end=True)
+
+    async def find(self, position: int) -> Entry | None:
+        """Find the entry at a position, quarantined or not; None if it is not retained (or is damaged)."""
+        for row in await self._reader.fetch_all(_CONTROL, (position - 1, position, 1)):
+            return next(iter(self._control_entry(row)), None)
+        for row in await self._reader.fetch_all(_BLOCKS, (position - 1, position, 1)):
+            return next((entry for entry in self._block(row) if entry.position == position), None)
+        return None
+
+    async def oldest_position(self) -> int | None:
+        """Return the position of the oldest entry that is retained; None if there is none at all."""
+        row = await self._reader.fetch_one(
+            "SELECT min(position) FROM (SELECT min(position) AS position FROM control_entries"
+            " UNION ALL SELECT * FROM (SELECT first_position FROM blocks ORDER BY last_position LIMIT 1))"
+        )
+        return None if row is None or row[0] is None else int(row[0])
+
+    async def _pieces(self, position: int, through: int) -> AsyncIterator[tuple[list[Entry], int]]:
+        """Yield the entries of one block after the other, with the control entries that come before or among them."""
+        while position < through:
+            limit = self._blocks_per_read
+            rows = await self._reader.fetch_all(_BLOCKS, (position, through, limit))
+            # All blocks that begin up to here have been read, so that control entries can be merged with them.
+            horizon = rows[-1][0] if len(rows) == limit else through
+            self._learn_block_size(rows)
+            control = await self._reader.fetch_all(_CONTROL, (position, horizon, CONTROL_ENTRIES_PER_READ))
+            if len(control) == CONTROL_ENTRIES_PER_READ:
+                horizon = _before_blocks(rows, control[-1][0])
+            assert horizon > position, "a commit has fewer entries than one read takes"
+            for upto, row in [*((row[0], row) for row in rows if row[0] <= horizon), (horizon, None)]:
+                if position < upto:
+                    block = [] if row is None else self._block(row)
+                    yield self._merged(block, control, position, upto), upto
+                    position = upto
+
+    def _learn_block_size(self, rows: list[Row]) -> None:
+        if rows:
+            size = sum(len(row[-1]) for row in rows) // len(rows)
+            self._blocks_per_read = max(1, min(BLOCKS_PER_READ_MAX, BLOCK_BYTES_PER_READ // size))
+
+    def _merged(self, block: list[Entry], control: list[Row], after: int, upto: int) -> list[Entry]:
+        among = [entry for row in control if after < row[0] <= upto for entry in self._control_entry(row)]
+        return [
+            entry
+            for entry in (merge(block, among, key=_position) if among else block)
+            if entry.position > after and entry.position not in self._quarantined
+        ]
+
+    def _block(self, row: Row) -> list[Entry]:
+        block = Block(*row)
+        self.blocks_decoded += 1
+        try:
+            return decode_block(block)
+        except BlockDamaged as error:
+            self._pass_over(error)
+            return []
+
+    def _control_entry(self, row: Row) -> list[Entry]:
+        try:
+            return [control_entry.control_entry(row)]
+        except BlockDamaged as error:
+            self._pass_over(error)
+            return []
+
+    def _pass_over(self, damage: BlockDamaged) -> None:
+        if damage.position not in self._damaged:
+            self._damaged.add(damage.position)
+            log.error("block_damaged", position=damage.position, problem=str(damage))
+
+
+def _before_blocks(rows: list[Row], position: int) -> int:
+    """Move a horizon that falls into a block back to before it: its entries and the control entries among them go together."""
+    return next((row[1] - 1 for row in rows if row[1] <= position < row[0]), position)

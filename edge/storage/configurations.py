@@ -1,0 +1,195 @@
+"""The configuration in force for each device, the versions the next update is compared with, and what was before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from edge.storage.connection import Row
+from edge.storage.database import Reader, Writer
+
+# `configuration history` and the charts' marks want years, and a busy site has ten updates a day; a box that is fed
+# junk once a second must not fill its disk with the answers' history.
+HISTORY_ENTRIES_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredConfiguration:
+    """What is in force for one device, where that is more than the site file."""
+
+    device_id: str
+    version: int
+    update_event_id: UUID | None
+    update_revision: int | None
+    correlation_id: str | None
+    # JSON: the update's `configuration`.
+    document: str
+    applied_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceVersions:
+    """The versions that the next update of a device is compared with; 0 = there was none."""
+
+    # An update must be above this one, else it is `stale_version`.
+    stale: int = 0
+    # An update's `basedOn` must be this one, else there is a `conflict`.
+    base: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryItem:
+    """What became of an update (or of a former configuration)."""
+
+    # None where the update could not be read.
+    device_id: str | None
+    version: int | None
+    # applied, rejected, reverted.
+    outcome: str
+    update_event_id: UUID | None
+    update_revision: int | None
+    happened_at_ms: int
+    # JSON: the document, who asked and why, the changes or the errors.
+    body: str
+
+
+async def load_configurations(reader: Reader) -> dict[str, StoredConfiguration]:
+    """Return what is in force, by device."""
+    rows = await reader.fetch_all(
+        "SELECT device_id, version, update_event_id, update_revision, correlation_id, document, applied_at_ms"
+        " FROM configurations"
+    )
+    return {
+        device_id: StoredConfiguration(
+            device_id=device_id,
+            version=version,
+            update_event_id=_optional_id(event_id),
+            update_revision=revision,
+            correlation_id=correlation_id,
+            document=document,
+            applied_at_ms=applied_at_ms,
+        )
+        for device_id, version, event_id, revision, correlation_id, document, applied_at_ms in rows
+    }
+
+
+async def save_configuration(transaction: Writer, configuration: StoredConfiguration) -> None:
+    """Put a device's configuration in the place of the one before."""
+    await transaction.execute(
+        "REPLACE INTO configurations (device_id, version, update_event_id, update_revision, correlation_id, document,"
+        " applied_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            configuration.device_id,
+            configuration.version,
+            _optional_bytes(configuration.update_event_id),
+            configuration.update_revision,
+            configuration.correlation_id,
+            configuration.document,
+            configuration.applied_at_ms,
+        ),
+    )
+
+
+async def remove_configuration(transaction: Writer, device_id: str) -> None:
+    """Go back to the site file alone for a device."""
+    await transaction.execute("DELETE FROM configurations WHERE device_id = ?", (device_id,))
+
+
+async def load_versions(reader: Reader) -> Mapping[str, DeviceVersions]:
+    """Return the versions to compare with, by device."""
+    rows = await reader.fetch_all("SELECT device_id, stale_version, base_version FROM device_versions")
+    return {device_id: DeviceVersions(stale=stale, base=base) for device_id, stale, base in rows}
+
+
+async def save_versions(transaction: Writer, device_id: str, versions: DeviceVersions) -> None:
+    """Put a device's versions in the place of those before."""
+    await transaction.execute(
+        "REPLACE INTO device_versions (device_id, stale_version, base_version) VALUES (?, ?, ?)",
+        (device_id, versions.stale, versions.base),
+    )
+
+
+async def append_history(transaction: Writer, item: HistoryItem) -> None:
+    """Write down what became of an update; the oldest items go when there are too many."""
+    await transaction.execute(
+        "INSERT INTO configuration_history (device_id, version, outcome, update_event_id, update_revision,"
+        " happened_at_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            item.device_id,
+            item.version,
+            item.outcome,
+            _optional_bytes(item.update_event_id),
+            item.update_revision,
+            item.happened_at_ms,
+            item.body,
+        ),
+    )
+    await transaction.execute(
+        "DELETE FROM configuration_history WHERE number <= (SELECT max(number) FROM configuration_history) - ?",
+        (HISTORY_ENTRIES_MAX,),
+    )
+
+
+async def reposition_history(transaction: Writer, update_event_id: UUID, revision: int) -> bool:
+    """Write down where an update stands now; False if the history does not know it."""
+    found = await transaction.fetch_one(
+        "SELECT 1 FROM configuration_history WHERE update_event_id = ?", (update_event_id.bytes,)
+    )
+    await transaction.execute(
+        "UPDATE configuration_history SET update_revision = ? WHERE update_event_id = ?",
+        (revision, update_event_id.bytes),
+    )
+    return found is not None
+
+
+async def forget_revisions(transaction: Writer, *, above_revision: int, valid_outcomes: Sequence[str]) -> None:
+    """Take in that the configuration stream went back: updates above a revision are not on it any more.
+
+    What was valid among them stays in force and its versions stay used. But nobody who reads the stream can base an
+    update on them, so the next one may be based on what the stream still holds.
+    """
+    marks = ", ".join("?" for _ in valid_outcomes)
+    lost = await transaction.fetch_all(
+        "SELECT DISTINCT device_id FROM configuration_history WHERE update_revision > ?"  # noqa: S608 - question marks
+        f" AND outcome IN ({marks})",
+        (above_revision, *valid_outcomes),
+    )
+    await transaction.execute(
+        "UPDATE configuration_history SET update_revision = NULL WHERE update_revision > ?", (above_revision,)
+    )
+    for (device_id,) in lost:
+        await transaction.execute(
+            "UPDATE device_versions SET base_version = (SELECT coalesce(max(version), 0) FROM configuration_history"  # noqa: S608
+            f" WHERE device_id = ? AND update_revision IS NOT NULL AND outcome IN ({marks})) WHERE device_id = ?",
+            (device_id, *valid_outcomes, device_id),
+        )
+
+
+async def load_history(reader: Reader, *, device_id: str | None = None, limit: int = 100) -> list[HistoryItem]:
+    """Return the newest items first, of one device or of all."""
+    rows = await reader.fetch_all(
+        "SELECT device_id, version, outcome, update_event_id, update_revision, happened_at_ms, body"
+        " FROM configuration_history WHERE ?1 IS NULL OR device_id = ?1 ORDER BY number DESC LIMIT ?2",
+        (device_id, limit),
+    )
+    return [_history_item(row) for row in rows]
+
+
+def _history_item(row: Row) -> HistoryItem:
+    device_id, version, outcome, event_id, revision, happened_at_ms, body = row
+    return HistoryItem(
+        device_id=device_id,
+        version=version,
+        outcome=outcome,
+        update_event_id=_optional_id(event_id),
+        update_revision=revision,
+        happened_at_ms=happened_at_ms,
+        body=body,
+    )
+
+
+def _optional_id(value: bytes | None) -> UUID | None:
+    return None if value is None else UUID(bytes=value)
+
+
+def _optional_bytes(value: UUID | None) -> bytes | None:
+    return None if value is None else value.bytes

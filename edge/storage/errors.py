@@ -1,0 +1,77 @@
+"""What can be wrong with the outbox's file, named by remedy."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# SQLite's primary result codes for what passes: the disk is full, read-only, failing, or held by somebody else.
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class StorageError(Exception):
+    """Something is wrong with the local file. The subclass names the remedy."""
+
+
+class DatabaseInUse(StorageError):  # noqa: N818 - the vocabulary's words, here and below
+    """Another process works on the same state directory. Remedy: end it, or give this one its own directory."""
+
+
+class DatabaseTooNew(StorageError):  # noqa: N818
+    """A newer release laid out this file. Remedy: run that release; an old one would not understand the tables."""
+
+
+class DatabaseDamaged(StorageError):  # noqa: N818
+    """SQLite itself finds the file damaged. Remedy: salvage into a new file."""
+
+
+class CommitFailed(StorageError):  # noqa: N818
+    """The disk did not take (or give) it now. Remedy: try again later. Whether it was written is unknown."""
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        # SQLite's primary result code, where there was one.
+        self.code = code
+
+
+class BlockDamaged(StorageError):  # noqa: N818
+    """A block or control entry does not match its checksum. Remedy: pass over it and say so."""
+
+    def __init__(self, position: int, problem: str) -> None:
+        super().__init__(f"the block that ends at position {position} is damaged: {problem}")
+        self.position = position
+
+
+def storage_error(error: sqlite3.Error) -> StorageError | None:
+    """Translate an error of SQLite; None if it is a bug of ours (a wrong statement, a broken constraint)."""
+    extended: int | None = getattr(error, "sqlite_errorcode", None)
+    # The low byte is the primary code, the rest says more (IOERR_FSYNC, READONLY_DBMOVED, …).
+    code = None if extended is None else extended & 0xFF
+    if code in _DAMAGE:
+        return DatabaseDamaged(str(error))
+    if code in _PASSING:
+        return CommitFailed(str(error), code=code)
+    return None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn SQLite's errors into ours; a bug stays what it is and stops the daemon."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        translation = storage_error(error)
+        if translation is None:
+            raise
+        raise translation from error

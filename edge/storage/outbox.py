@@ -1,0 +1,227 @@
+"""The durable log: what was accepted is in here until the event store has it, and for a while after.
+
+A draft gets its numbers when its commit is formed and keeps them until that commit succeeds. Positions become visible in
+their order: who has seen position n never sees a smaller one appear.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from uuid import UUID
+
+from edge.domain.clock import Clock
+from edge.domain.event import Draft
+from edge.domain.settings import OutboxSettings
+from edge.storage.backlog import Backlog
+from edge.storage.cursors import Cursors
+from edge.storage.database import Database
+from edge.storage.entry import Entry, Page
+from edge.storage.intake import Intake
+from edge.storage.ledger import Ledger, Listener
+from edge.storage.quarantine import add_quarantined
+from edge.storage.recovery import begin_run, recover
+from edge.storage.statistics import OutboxStatistics
+from edge.storage.streams import StreamNames
+from edge.storage.transaction import OutboxTransaction
+from edge.storage.upkeep import Upkeep
+from edge.storage.writer import Writer
+
+
+class Outbox:
+    """The log as the other rooms see it. Made by `open_outbox`."""
+
+    def __init__(
+        self, *, database: Database, ledger: Ledger, intake: Intake, backlog: Backlog, writer: Writer, clock: Clock
+    ) -> None:
+        # Reads between commits; every write goes through `transaction`.
+        self.database = database
+        self._ledger = ledger
+        self._intake = intake
+        self._backlog = backlog
+        self._writer = writer
+        self._clock = clock
+
+    @property
+    def run_id(self) -> UUID:
+        """This start of the daemon."""
+        return self._ledger.run
+
+    @property
+    def streams(self) -> StreamNames:
+        """Numbers and names of streams, and which are parked."""
+        return self._ledger.streams
+
+    @property
+    def cursors(self) -> Cursors:
+        """How far each stream has been forwarded; the forwarder moves them."""
+        return self._ledger.cursors
+
+    @property
+    def last_position(self) -> int:
+        """Everything up to here is on disk."""
+        return self._ledger.last_position
+
+    def offer(self, draft: Draft) -> bool:
+        """Put an event before the writer, without waiting. False: the queue is full, it was never accepted.
+
+        Accepted means committed; the draft's `on_accepted` tells. What was refused, its author declares.
+        """
+        if not self._intake.offer(draft):
+            return False
+        self._writer.stir()
+        return True
+
+    async def record(self, *drafts: Draft) -> None:
+        """Write control events with the next group commit; returns when they are on disk.
+
+        Never refused: the caller waits. If the caller is cancelled they are written nevertheless.
+        """
+        written = asyncio.Event()
+        for draft in drafts[:-1]:
+            self._intake.put(draft)
+        self._intake.put(_telling(drafts[-1], written.set))
+        self._writer.stir()
+        if self._writer.is_running:
+            await written.wait()
+        else:
+            await self.flush()
+
+    def transaction(self) -> AbstractAsyncContextManager[OutboxTransaction]:
+        """Do statements and control events in one commit: all of it is on disk when the context ends, or nothing.
+
+        What was offered before is committed before. Raises CommitFailed when the disk did not take it: whether it was
+        written is then unknown, so look before trying again. In the body, only use what the context yields: `record`,
+        `flush` and `database` would wait for ever.
+        """
+        return self._writer.transaction()
+
+    async def run(self) -> None:
+        """Commit in groups, for ever: every commit interval, or sooner when enough came in or somebody is in a hurry.
+
+        A failed commit is tried again until the disk takes it.
+        """
+        await self._writer.run()
+
+    def hurry(self) -> None:
+        """Commit now what waits."""
+        self._writer.hurry()
+
+    async def flush(self) -> None:
+        """Wait until everything that was offered so far is on disk. Works beside `run`, and when it has ended."""
+        await self._writer.commit_waiting()
+
+    def attach(self, listener: Listener) -> None:
+        """Have the live head's listener called in the loop, right after each commit, with its entries.
+
+        They are in the order of their positions, telemetry and control events alike. It must not block or raise.
+        """
+        self._ledger.attach(listener)
+
+    async def read_after(self, position: int, *, bytes_max: int) -> Page:
+        """Read the backlog: entries of all streams above a position, in order, without those in quarantine.
+
+        A page holds whole commits' blocks, and so goes over `bytes_max` by at most one. When `at_end` is True the page
+        reached what was the last position when it began. A damaged block is passed over, logged and counted.
+        """
+        return await self._backlog.read_after(position, through=self._ledger.last_position, bytes_max=bytes_max)
+
+    async def find_entry(self, position: int) -> Entry | None:
+        """Find the entry at a position (in quarantine or not); None if it is not retained."""
+        return await self._backlog.find(position)
+
+    async def oldest_position(self) -> int | None:
+        """Return the position of the oldest entry still retained; None if there is none."""
+        return await self._backlog.oldest_position()
+
+    def is_known(self, run: UUID, position: int) -> bool:
+        """Whether this file gave that position in that run: whether an event of our gateway id is really ours."""
+        return self._ledger.is_known(run, position)
+
+    async def park(self, stream: int, reason: str, *declarations: Draft) -> None:
+        """Append nothing more to a stream until a person decides. Survives restarts. Raises CommitFailed."""
+        await self._set_parked(stream, reason, *declarations)
+
+    async def unpark(self, stream: int, *declarations: Draft) -> None:
+        """Go on with a parked stream. Raises CommitFailed."""
+        await self._set_parked(stream, None, *declarations)
+
+    async def quarantine(self, entry: Entry, *, reason: str, declarations: tuple[Draft, ...] = ()) -> None:
+        """Set an entry aside, with the events that say so, in one commit. Raises CommitFailed.
+
+        It no longer appears in `read_after`; the caller moves the stream's cursor past it.
+        """
+        async with self.transaction() as transaction:
+            await add_quarantined(transaction, entry, reason=reason, now_ms=self._clock.unix_ms())
+            for draft in declarations:
+                transaction.append(draft)
+            transaction.on_commit(lambda: self._ledger.quarantined.add(entry.position))
+
+    async def _set_parked(self, stream: int, reason: str | None, *declarations: Draft) -> None:
+        async with self.transaction() as transaction:
+            await transaction.execute(
+                "UPDATE streams SET parked_reason = ?, parked_at_ms = ? WHERE number = ?",
+                (reason, None if reason is None else self._clock.unix_ms(), stream),
+            )
+            for draft in declarations:
+                transaction.append(draft)
+            transaction.on_commit(lambda: self._ledger.streams.mark_parked(stream, reason))
+
+    def statistics(self) -> OutboxStatistics:
+        """Return how the outbox is doing. Costs nothing: all of it is in memory."""
+        committed_at_s = self._writer.committed_at_s
+        names = self._ledger.streams
+        return OutboxStatistics(
+            pending_by_stream={names.name(stream): c.pending for stream, c in self._ledger.cursors.lagging().items()},
+            last_position=self._ledger.last_position,
+            committed_age_s=None if committed_at_s is None else self._clock.monotonic_s() - committed_at_s,
+            waiting=len(self._intake),
+            entries_committed=self._ledger.entries_committed,
+            commits=self._ledger.commits,
+            commits_failed=self._writer.commits_failed,
+            is_failing=self._writer.failure is not None,
+            blocks_damaged=self._backlog.blocks_damaged,
+            blocks_replayed=self._ledger.blocks_replayed,
+            quarantined=len(self._ledger.quarantined),
+            refused=self._intake.refused,
+            parked={names.name(stream): reason for stream, reason in names.parked().items()},
+        )
+
+
+def _telling(draft: Draft, tell: Callable[[], None]) -> Draft:
+    def accepted() -> None:
+        if draft.on_accepted is not None:
+            draft.on_accepted()
+        tell()
+
+    return replace(draft, on_accepted=accepted)
+
+
+@asynccontextmanager
+async def open_outbox(
+    database: Database,
+    *,
+    run: UUID,
+    clock: Clock,
+    settings: OutboxSettings,
+    intake: Intake | None = None,
+) -> AsyncIterator[Outbox]:
+    """Find out where everything stood, write down that a run begins, and commit the rest when the context ends."""
+    recovered = await recover(database)
+    await begin_run(database, recovered, run=run, now_ms=clock.unix_ms())
+    ledger = Ledger(recovered, run=run)
+    intake = Intake() if intake is None else intake
+    backlog = Backlog(database, quarantined=ledger.quarantined)
+    writer = Writer(
+        database=database,
+        ledger=ledger,
+        intake=intake,
+        backlog=backlog,
+        upkeep=Upkeep(run=run, clock=clock, settings=settings),
+        clock=clock,
+        settings=settings,
+    )
+    try:
+        yield Outbox(database=database, ledger=ledger, intake=intake, backlog=backlog, writer=writer, clock=clock)
+    finally:
+        await writer.close()

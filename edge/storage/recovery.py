@@ -1,0 +1,120 @@
+"""What the file says when it is opened: where every stream and device stood, and what was written since then."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from edge.storage.backlog import Backlog
+from edge.storage.cursor_row import CursorRow, CursorRowDamaged, LastSample, decode_cursor_row, encode_cursor_row
+from edge.storage.cursors import Cursors
+from edge.storage.database import Database, Reader, Statement
+from edge.storage.quarantine import quarantined_positions
+from edge.storage.streams import StreamNames
+from edge.storage.telemetry import sampled
+
+log = structlog.get_logger()
+
+# A page of the replay; bounds memory.
+REPLAY_BYTES_MAX = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """The file's state at start, complete."""
+
+    last_position: int
+    streams: StreamNames
+    cursors: Cursors
+    last_samples: Mapping[str, LastSample]
+    # Run -> the last position it gave; earlier runs only.
+    runs: Mapping[UUID, int]
+    quarantined: set[int]
+    # How many blocks had to be decoded to know all this.
+    blocks_replayed: int
+
+
+async def recover(database: Database) -> Recovered:
+    """Read the cursors' row, then the entries that were committed after it was written.
+
+    If the row is lost, every retained block is decoded (some ten seconds for three days at 10 samples a second), and no
+    stream has a known revision: the forwarder adopts each and finds by the tail's metadata what had landed.
+    """
+    row = await _cursor_row(database)
+    cursors = Cursors(dict(row.streams))
+    samples = dict(row.devices)
+    last_position = max(row.position, await newest_position(database))
+    backlog = Backlog(database)
+    position = row.position
+    while position < last_position:
+        page = await backlog.read_after(position, through=last_position, bytes_max=REPLAY_BYTES_MAX)
+        cursors.note_committed(page.entries)
+        for entry in page.entries:
+            sample = sampled(entry)
+            if sample is not None:
+                samples[sample.device_id] = (sample.run, sample.sequence)
+        position = page.scanned_to
+    return Recovered(
+        last_position=last_position,
+        streams=StreamNames(
+            await database.fetch_all("SELECT number, name, parked_reason FROM streams ORDER BY number")
+        ),
+        cursors=cursors,
+        last_samples=samples,
+        runs=await _runs(database, last_position),
+        quarantined=await quarantined_positions(database),
+        blocks_replayed=backlog.blocks_decoded,
+    )
+
+
+async def begin_run(database: Database, recovered: Recovered, *, run: UUID, now_ms: int) -> None:
+    """Write down that a run has begun, and where the one before it ended: its last blocks say so only until they go."""
+    position = recovered.last_position
+    row = CursorRow(position=position, streams=recovered.cursors.all(), devices=recovered.last_samples)
+    await database.write(
+        [
+            Statement("UPDATE runs SET last_position = ? WHERE number = (SELECT max(number) FROM runs)", [(position,)]),
+            Statement(
+                "INSERT INTO runs (run, started_at_ms, last_position) VALUES (?, ?, ?)", [(run.bytes, now_ms, position)]
+            ),
+            cursor_statement(row),
+        ]
+    )
+
+
+def cursor_statement(row: CursorRow) -> Statement:
+    """Say what writes the cursors' row."""
+    return Statement("REPLACE INTO cursors (id, checksum, body) VALUES (1, ?, ?)", [encode_cursor_row(row)])
+
+
+async def _cursor_row(reader: Reader) -> CursorRow:
+    row = await reader.fetch_one("SELECT checksum, body FROM cursors")
+    problem = "the row is missing"
+    if row is not None:
+        try:
+            return decode_cursor_row(*row)
+        except CursorRowDamaged as error:
+            problem = str(error)
+    if await reader.fetch_one("SELECT 1 FROM runs LIMIT 1") is not None:
+        log.warning("cursors_lost", problem=problem)
+    return CursorRow()
+
+
+async def newest_position(reader: Reader) -> int:
+    """Return the highest position the tables know of. Retention may have taken its entry; the number stays used."""
+    found = await reader.fetch_one(
+        "SELECT max((SELECT ifnull(max(last_position), 0) FROM blocks),"
+        " (SELECT ifnull(max(position), 0) FROM control_entries), (SELECT ifnull(max(last_position), 0) FROM runs))"
+    )
+    assert found is not None, "an aggregate gives one row"
+    return int(found[0])
+
+
+async def _runs(reader: Reader, last_position: int) -> dict[UUID, int]:
+    rows = await reader.fetch_all("SELECT run, last_position FROM runs ORDER BY number")
+    runs = {UUID(bytes=run): int(position) for run, position in rows}
+    if rows:
+        # Its row was last written with a cursor; blocks that came later are its own.
+        runs[UUID(bytes=rows[-1][0])] = last_position
+    return runs

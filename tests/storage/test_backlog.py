@@ -1,0 +1,144 @@
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from edge.storage import backlog
+from edge.storage.entry import Entry
+from edge.storage.outbox import Outbox
+from fakes.outbox_drafts import Drafting, all_entries, virtual_outbox
+from fakes.virtual_time import run_virtual
+
+
+async def fill(outbox: Outbox, drafting: Drafting, commits: Sequence[str]) -> None:
+    """Commit once per text; `t` is a sample, `c` a control event."""
+    for commit in commits:
+        for kind in commit:
+            outbox.offer(drafting.sample() if kind == "t" else drafting.control())
+        await outbox.flush()
+
+
+async def paged(outbox: Outbox, *, bytes_max: int, position: int = 0) -> list[Entry]:
+    entries = []
+    while True:
+        page = await outbox.read_after(position, bytes_max=bytes_max)
+        assert page.scanned_to > position
+        assert all(position < entry.position <= page.scanned_to for entry in page.entries)
+        entries += page.entries
+        position = page.scanned_to
+        if page.at_end:
+            return entries
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pages_of_any_size_hold_everything_in_order(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(seed)
+    # A commit of these tests has at most 5 entries.
+    monkeypatch.setattr(backlog, "CONTROL_ENTRIES_PER_READ", chance.choice([6, 10, 1000]))
+    monkeypatch.setattr(backlog, "BLOCKS_PER_READ_MAX", chance.choice([1, 2, 5, 256]))
+
+    async def main() -> None:
+        kinds = chance.choice(["tc", "tttc", "tccc", "c", "t"])
+        commits = ["".join(chance.choices(kinds, k=chance.randint(1, 5))) for _ in range(40)]
+        live: list[Entry] = []
+        async with virtual_outbox(tmp_path) as outbox:
+            outbox.attach(live.extend)
+            await fill(outbox, Drafting(), commits)
+            assert await all_entries(outbox) == live
+            for bytes_max in (1, 500, 3000):
+                assert await paged(outbox, bytes_max=bytes_max) == live
+            for position in chance.sample(range(len(live)), k=10):
+                assert await paged(outbox, bytes_max=700, position=position) == live[position:]
+                assert await outbox.find_entry(position + 1) == live[position]
+
+    run_virtual(main)
+
+
+def test_a_page_ends_with_the_block_that_fills_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path) as outbox:
+            await fill(outbox, Drafting(), ["tttt"] * 5)
+            page = await outbox.read_after(0, bytes_max=1)
+            assert [entry.position for entry in page.entries] == [1, 2, 3, 4]
+            assert (page.scanned_to, page.at_end) == (4, False)
+            size = sum(len(entry.data) + len(entry.metadata) for entry in page.entries)
+            page = await outbox.read_after(4, bytes_max=size + 10)
+            assert (page.scanned_to, page.at_end) == (12, False)
+
+    run_virtual(main)
+
+
+def test_the_end_of_an_empty_log_is_the_last_position(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path) as outbox:
+            assert await outbox.read_after(0, bytes_max=100) == ([], 0, True)
+            await fill(outbox, Drafting(), ["tc"])
+            assert await outbox.read_after(2, bytes_max=100) == ([], 2, True)
+            assert await outbox.find_entry(3) is None
+            assert await outbox.oldest_position() == 1
+
+    run_virtual(main)
+
+
+def test_a_damaged_block_is_passed_over_logged_once_and_counted(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path) as outbox:
+            await fill(outbox, Drafting(), ["tt", "tct", "tt", "c"])
+            await outbox.database.fetch_all("UPDATE blocks SET body = zeroblob(50) WHERE last_position = 5")
+            await outbox.database.fetch_all("UPDATE control_entries SET data = x'7b7d' WHERE position = 8")
+            with capture_logs() as logs:
+                for _ in range(2):
+                    entries = await all_entries(outbox)
+                    # The control event among the damaged block's entries is a row of its own.
+                    assert [entry.position for entry in entries] == [1, 2, 4, 6, 7]
+                assert await outbox.find_entry(5) is None
+                assert await outbox.find_entry(8) is None
+            assert [(line["event"], line["position"]) for line in logs] == [("block_damaged", 5), ("block_damaged", 8)]
+            assert outbox.statistics().blocks_damaged == 2
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("column", ["stream", "event_id", "type", "metadata"])
+def test_every_column_of_a_control_event_is_under_its_checksum(tmp_path: Path, column: str) -> None:
+    changed = {"stream": "7", "event_id": "zeroblob(16)", "type": "'Other'", "metadata": "x'00'"}
+
+    async def main() -> None:
+        async with virtual_outbox(tmp_path) as outbox:
+            await fill(outbox, Drafting(), ["c"])
+            await outbox.database.fetch_all(f"UPDATE control_entries SET {column} = {changed[column]}")
+            assert await all_entries(outbox) == []
+
+    run_virtual(main)
+
+
+def test_what_is_in_quarantine_is_left_out_but_can_be_found(tmp_path: Path) -> None:
+    async def main() -> None:
+        drafting = Drafting()
+        async with virtual_outbox(tmp_path) as outbox:
+            await fill(outbox, drafting, ["ttc"])
+            _, entry, control = await all_entries(outbox)
+            declaration = drafting.control()
+            await outbox.quarantine(entry, reason="too large", declarations=(declaration,))
+            await outbox.quarantine(control, reason="refused")
+            assert [entry.position for entry in await all_entries(outbox)] == [1, 4]
+            assert await outbox.find_entry(2) == entry
+        async with virtual_outbox(tmp_path) as outbox:
+            assert [entry.position for entry in await all_entries(outbox)] == [1, 4]
+            assert outbox.statistics().quarantined == 2
+
+    run_virtual(main)
+
+
+def test_a_source_key_comes_back_with_its_sample(tmp_path: Path) -> None:
+    async def main() -> None:
+        drafting = Drafting()
+        async with virtual_outbox(tmp_path) as outbox:
+            for key in (b"", b"0123456789abcdef", b"k"):
+                outbox.offer(drafting.sample(source_key=key))
+            await outbox.flush()
+            assert [entry.source_key for entry in await all_entries(outbox)] == [b"", b"0123456789abcdef", b"k"]
+
+    run_virtual(main)

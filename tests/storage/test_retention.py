@@ -1,0 +1,118 @@
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+from edge.domain.settings import OutboxSettings
+from edge.storage.outbox import Outbox
+from edge.storage.retention import ROWS_MIN
+from fakes.outbox_drafts import GATEWAY_STREAM, Drafting, all_entries, as_after_power_cut, virtual_outbox
+from fakes.virtual_time import run_virtual
+
+SETTINGS = OutboxSettings(keep_forwarded_h=1)
+HOUR_S = 3600.0
+STREAM = "sensorReadings-g.d1"
+
+
+async def fill(outbox: Outbox, drafting: Drafting, count: int) -> None:
+    for _ in range(count):
+        outbox.offer(drafting.sample())
+        await outbox.flush()
+
+
+def acknowledge(outbox: Outbox, position: int, stream: str = STREAM) -> None:
+    number = outbox.streams.number(stream)
+    outbox.cursors.acknowledge(number, revision=position, event_id=uuid4(), position=position)
+
+
+async def positions(outbox: Outbox) -> list[int]:
+    return [entry.position for entry in await all_entries(outbox)]
+
+
+def test_forwarded_blocks_go_in_ranges_when_they_are_old_enough(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, settings=SETTINGS) as outbox, asyncio.TaskGroup() as tasks:
+            drafting = Drafting()
+            writer = tasks.create_task(outbox.run())
+            await fill(outbox, drafting, ROWS_MIN + 50)
+            await asyncio.sleep(HOUR_S / 2)
+            await fill(outbox, drafting, 30)
+            acknowledge(outbox, ROWS_MIN + 80)
+            await asyncio.sleep(HOUR_S / 2 - 60)
+            assert len(await positions(outbox)) == ROWS_MIN + 80
+            await asyncio.sleep(120)
+            # Something must happen for anything to be written at all.
+            await fill(outbox, drafting, 1)
+            await asyncio.sleep(20)
+            assert await positions(outbox) == list(range(ROWS_MIN + 51, ROWS_MIN + 82))
+            writer.cancel()
+
+    run_virtual(main)
+
+
+def test_a_few_old_blocks_are_not_worth_a_write(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, settings=SETTINGS) as outbox:
+            await fill(outbox, Drafting(), ROWS_MIN - 1)
+            acknowledge(outbox, ROWS_MIN - 1)
+            await asyncio.sleep(2 * HOUR_S)
+            await outbox.flush()
+            assert len(await positions(outbox)) == ROWS_MIN - 1
+
+    run_virtual(main)
+
+
+def test_nothing_goes_that_any_stream_has_still_to_forward(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, settings=SETTINGS) as outbox:
+            drafting = Drafting()
+            await fill(outbox, drafting, 150)
+            await outbox.record(drafting.control())
+            await fill(outbox, drafting, 150)
+            # The control stream is parked: it keeps its entry, and what is after it.
+            await outbox.park(outbox.streams.number(GATEWAY_STREAM), "deleted")
+            acknowledge(outbox, 301)
+            await asyncio.sleep(2 * HOUR_S)
+            await outbox.flush()
+            assert await positions(outbox) == list(range(151, 302))
+            acknowledge(outbox, 151, GATEWAY_STREAM)
+            await asyncio.sleep(10)
+            await outbox.flush()
+            # One control entry is not worth a range of its own.
+            assert await positions(outbox) == [151]
+
+    run_virtual(main)
+
+
+def test_control_entries_go_like_blocks(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, settings=SETTINGS) as outbox:
+            drafting = Drafting()
+            await outbox.record(*(drafting.control() for _ in range(ROWS_MIN + 1)))
+            acknowledge(outbox, ROWS_MIN + 1, GATEWAY_STREAM)
+            await asyncio.sleep(2 * HOUR_S)
+            await outbox.flush()
+            assert await positions(outbox) == []
+
+    run_virtual(main)
+
+
+def test_what_was_deleted_is_never_still_owed_after_a_crash(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, settings=SETTINGS) as outbox:
+            drafting = Drafting()
+            await fill(outbox, drafting, 50)
+            await asyncio.sleep(10)
+            # Cursors are written here that owe all these.
+            await outbox.flush()
+            await fill(outbox, drafting, 100)
+            await asyncio.sleep(2 * HOUR_S)
+            acknowledge(outbox, 150)
+            await outbox.flush()
+            assert await positions(outbox) == []
+            crashed = as_after_power_cut(tmp_path, tmp_path / "crashed")
+        # The commit that deleted held the cursors that allowed it.
+        async with virtual_outbox(crashed) as outbox:
+            assert outbox.cursors.lagging() == {}
+            assert outbox.last_position == 150
+
+    run_virtual(main)
