@@ -8,10 +8,8 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-from fakes.stream_state import DelayedAppend, Fault, ReadCount, StreamState, Weak, known_strongly
 
 from edge.domain.event import NewEvent, RecordedEvent
 from edge.domain.event_store import (
@@ -26,6 +24,7 @@ from edge.domain.event_store import (
     StreamNotFound,
     WrongExpectedRevision,
 )
+from fakes.stream_state import DelayedAppend, Fault, ReadCount, StreamState, Weak, known_strongly
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -152,7 +151,7 @@ class FakeEventStore:
             known = self._known_weakly(stream, state, events, expected)
         else:
             known = known_strongly(state, events, expected)
-        if not known:
+        if events and not known:
             self._write(stream, events)
 
     def _known_weakly(self, stream: str, state: StreamState, events: Sequence[NewEvent], expected: Weak) -> bool:
@@ -223,11 +222,11 @@ class FakeEventStore:
 
     def snapshot(self) -> dict[str, StreamState]:
         """Take a backup."""
-        return deepcopy(self.streams)
+        return _copied(self.streams)
 
     def restore(self, snapshot: dict[str, StreamState]) -> None:
         """Put a backup in place and restart. An empty one replaces the store by an empty store."""
-        self.streams = deepcopy(snapshot)
+        self.streams = _copied(snapshot)
         self.restart()
 
     def events(self, stream: str) -> list[RecordedEvent]:
@@ -260,3 +259,7 @@ class FakeEventStore:
     def _counted(self, stream: str, events: list[RecordedEvent]) -> list[RecordedEvent]:
         self.reads[stream].events += len(events)
         return events
+
+
+def _copied(streams: dict[str, StreamState]) -> dict[str, StreamState]:
+    return {name: replace(state, events=list(state.events)) for name, state in streams.items()}

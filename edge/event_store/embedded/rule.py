@@ -1,0 +1,123 @@
+"""What the server decides about an append. Pure; follows `IndexWriter.CheckCommit` (facts/event-store.md, section 1)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+# The revision a stream without events is said to have.
+NO_STREAM = -1
+# `$tb` of a softly deleted stream (EventNumber.DeletedStream).
+SOFT_DELETED = 2**63 - 1
+
+
+class Weak(Enum):
+    """Expected revisions that name no number: repeated events are only recognised while they are recent."""
+
+    ANY = auto()
+    EXISTS = auto()
+
+
+Expected: TypeAlias = int | Weak
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """All that appends and reads need to know of a stream."""
+
+    number: int
+    name: str
+    last_revision: int = NO_STREAM
+    tombstoned: bool = False
+    # Events before this revision are hidden; the stream's last revision stays.
+    truncate_before: int = 0
+    max_count: int | None = None
+    max_age_s: int | None = None
+
+    @property
+    def is_softly_deleted(self) -> bool:
+        """Whether reads say "not found" although events exist."""
+        return self.truncate_before == SOFT_DELETED
+
+    @property
+    def first_visible(self) -> int:
+        """The first revision that reads may show."""
+        kept = 0 if self.max_count is None else self.last_revision + 1 - self.max_count
+        return max(0, self.truncate_before, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """The events are new and may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyWritten:
+    """Exactly these events stand there; `last_revision` is the last of them."""
+
+    last_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrongRevision:
+    """The stream is elsewhere, or the events are only partly those that stand there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The stream takes no events."""
+
+
+Decision: TypeAlias = Write | AlreadyWritten | WrongRevision | Deleted
+
+
+def check_append(
+    head: Head,
+    ids: Sequence[str],
+    expected: Expected,
+    *,
+    ids_after: Sequence[str],
+    recent: Mapping[str, tuple[str, int]],
+) -> Decision:
+    """Decide about an append of events with these ids.
+
+    `ids_after` are the ids that stand after the expected revision, as many as are appended or as there are;
+    `recent` is the weak cache: id -> (the first stream that used it, revision).
+    """
+    if head.tombstoned:
+        return Deleted()
+    if isinstance(expected, Weak):
+        return _check_weakly(head, ids, expected, recent)
+    if expected > head.last_revision:
+        return WrongRevision()
+    if expected == head.last_revision:
+        return Write()
+    return _check_strongly(head, ids, expected, ids_after)
+
+
+def _check_weakly(head: Head, ids: Sequence[str], expected: Weak, recent: Mapping[str, tuple[str, int]]) -> Decision:
+    if expected is Weak.EXISTS:
+        if head.is_softly_deleted:
+            return Deleted()
+        if head.last_revision == NO_STREAM:
+            return WrongRevision()
+    last_revision = NO_STREAM
+    for index, event_id in enumerate(ids):
+        stream, revision = recent.get(event_id, (None, NO_STREAM))
+        if stream != head.name:
+            return Write() if index == 0 else WrongRevision()
+        last_revision = revision
+    return AlreadyWritten(last_revision) if ids else Write()
+
+
+def _check_strongly(head: Head, ids: Sequence[str], expected: int, ids_after: Sequence[str]) -> Decision:
+    matching = 0
+    for event_id, known_id in zip(ids, ids_after, strict=False):
+        if event_id != known_id:
+            break
+        matching += 1
+    if ids and matching == len(ids):
+        return AlreadyWritten(expected + len(ids))
+    if matching == 0 and expected == NO_STREAM and head.is_softly_deleted:
+        return Write()
+    return WrongRevision()

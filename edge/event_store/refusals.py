@@ -1,0 +1,100 @@
+"""Which of our errors a failed call means. Pure: knows the client library's errors by name only.
+
+The table is section 1 of facts/event-store.md, "What the client raises".
+"""
+
+import re
+from dataclasses import dataclass
+
+from edge.domain.event_store import (
+    NO_STREAM,
+    AccessRefused,
+    AppendTooLarge,
+    EventStoreError,
+    EventStoreUnavailable,
+    OutcomeUnknown,
+    RequestRefused,
+    StreamDeleted,
+    StreamNotFound,
+    WrongExpectedRevision,
+)
+
+_LAST_REVISION = re.compile(r"last event is (\d+) not ")
+_NO_SUCH_STREAM = re.compile(r"^Stream .* does not exist$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailure:
+    """What the library said."""
+
+    # The name of its exception's class.
+    kind: str
+    # The gRPC status, where there is one: "UNAVAILABLE".
+    code: str | None = None
+    # The type of the error message the server answered with, where the library does not know it: "…Exceeded", or "".
+    detail_type: str | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        parts = [part for part in (self.code, self.detail_type, self.reason) if part]
+        return ": ".join([self.kind, *parts])
+
+
+def append_error(failure: CallFailure, *, attempts: int) -> EventStoreError:
+    """Say what became of an append. `attempts` is how often the library sent it (it repeats by itself)."""
+    certain = _certain_append_error(failure)
+    if certain is not None:
+        return certain
+    # What an answer to the only attempt says, holds; an earlier attempt may have been written all the same.
+    if attempts == 0 or (attempts == 1 and _was_turned_away(failure)):
+        return EventStoreUnavailable(str(failure))
+    return OutcomeUnknown(str(failure))
+
+
+def _certain_append_error(failure: CallFailure) -> EventStoreError | None:
+    match failure:
+        case CallFailure(kind="WrongCurrentVersion"):
+            return WrongExpectedRevision(failure.reason, actual=actual_revision(failure.reason))
+        case CallFailure(kind="StreamIsDeleted"):
+            return StreamDeleted(str(failure))
+        case CallFailure(kind="MaximumAppendSizeExceededError") | CallFailure(code="RESOURCE_EXHAUSTED") if (
+            failure.code is None or "message" in failure.reason.lower()
+        ):
+            return AppendTooLarge(str(failure))
+        # 24.10 and later; esdbclient 1.1.7 does not know the message.
+        case CallFailure(detail_type=detail) if detail and detail.endswith("SizeExceeded"):
+            return AppendTooLarge(str(failure))
+        case CallFailure(kind="BadRequestError" | "InvalidTransactionError") | CallFailure(code="INVALID_ARGUMENT"):
+            return RequestRefused(str(failure))
+        case _:
+            return _access_error(failure)
+
+
+def _was_turned_away(failure: CallFailure) -> bool:
+    """Whether the server said that it did not even try: "Server Is Not Ready", "Server Is Busy", not the leader."""
+    return failure.kind == "NodeIsNotLeader" or (failure.detail_type or "").endswith("Empty")
+
+
+def read_error(failure: CallFailure) -> EventStoreError:
+    """Say why a read or a subscription failed."""
+    match failure:
+        case CallFailure(kind="NotFound"):
+            return StreamNotFound(str(failure))
+        case CallFailure(kind="StreamIsDeleted"):
+            return StreamDeleted(str(failure))
+        case _:
+            return _access_error(failure) or EventStoreUnavailable(str(failure))
+
+
+def _access_error(failure: CallFailure) -> EventStoreError | None:
+    if failure.kind == "AccessDeniedError" or failure.code in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
+        return AccessRefused(str(failure))
+    return None
+
+
+def actual_revision(text: str) -> int | None:
+    """Read the stream's last revision out of the library's text, the only place it stands."""
+    if _NO_SUCH_STREAM.match(text):
+        return NO_STREAM
+    found = _LAST_REVISION.search(text)
+    return None if found is None else int(found[1])

@@ -1,0 +1,73 @@
+"""A wire in the middle that can go silent without closing, as a dead link does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+CHUNK = 65_536
+
+
+class TcpProxy:
+    """Passes bytes on to one port of this machine."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    @property
+    def uri(self) -> str:
+        return f"esdb://127.0.0.1:{self.port}?tls=false"
+
+    def go_silent(self) -> None:
+        """Swallow everything from now on; connections stay open, new ones are accepted."""
+        self._passing.clear()
+
+    def speak_again(self) -> None:
+        self._passing.set()
+
+    def cut(self) -> None:
+        """Close all connections at once."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, inner_writer}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._pass_on(reader, inner_writer))
+                tasks.create_task(self._pass_on(inner_reader, writer))
+        finally:
+            self._writers -= {writer, inner_writer}
+            writer.transport.abort()
+            inner_writer.transport.abort()
+
+    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while chunk := await source.read(CHUNK):
+                # What comes while silent is held back, like a packet that is sent again until it gets through.
+                await self._passing.wait()
+                target.write(chunk)
+                await target.drain()
+        target.transport.abort()
+
+
+@asynccontextmanager
+async def tcp_proxy(target_port: int) -> AsyncIterator[TcpProxy]:
+    proxy = TcpProxy(target_port)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        proxy.speak_again()
+        proxy.cut()
+        await server.wait_closed()
