@@ -1,0 +1,121 @@
+"""A small greenhouse that lives in seconds of its own, and what can be measured in it."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from drivers.simulation.climate import STEP_S_MAX, Climate, next_climate
+from drivers.simulation.noise import Noise
+from drivers.simulation.water import Water, next_water
+from drivers.simulation.weather import Weather, initial_weather, next_weather, vapour_pressure_kpa
+
+# Long enough for the states to forget where they started.
+SETTLING_S = 6 * 3600.0
+# After a longer pause (a suspended laptop) the house skips ahead rather than work off a whole night at once.
+CATCH_UP_S_MAX = 6 * 3600.0
+# Shorter steps only cost time; a poll each second still sees something move.
+STEP_S_MIN = 1.0
+# umol of photons in a J of sunlight inside: half is PAR, 4.6 umol/J, and the roof lets 0.7 through.
+PHOTONS_PER_J = 0.5 * 4.6 * 0.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Everything at one moment."""
+
+    time_of_day_s: float
+    weather: Weather
+    climate: Climate
+    water: Water
+
+
+def next_house(house: House, step_s: float, noise: Noise) -> House:
+    """Let a few seconds pass, at most STEP_S_MAX."""
+    time_of_day_s = house.time_of_day_s + step_s
+    weather = next_weather(house.weather, time_of_day_s, step_s, noise)
+    climate = next_climate(house.climate, weather, step_s)
+    return House(
+        time_of_day_s=time_of_day_s,
+        weather=weather,
+        climate=climate,
+        water=next_water(house.water, climate, weather, step_s, noise),
+    )
+
+
+class Greenhouse:
+    """The house as it goes along. Equal seeds and equal steps give equal days."""
+
+    def __init__(self, house: House, noise: Noise) -> None:
+        self.house = house
+        self._noise = noise
+        # Time that is too short for a step of its own.
+        self._left_s = 0.0
+
+    @classmethod
+    def at(cls, time_of_day_s: float, *, seed: int) -> Self:
+        """Build a house that has settled by this time of the day."""
+        start_s = time_of_day_s - SETTLING_S
+        house = House(time_of_day_s=start_s, weather=initial_weather(start_s), climate=Climate(), water=Water())
+        greenhouse = cls(house, random.Random(seed))  # noqa: S311 - to be repeated, not to be secret
+        greenhouse.advance(SETTLING_S)
+        return greenhouse
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, in steps that the equations can bear."""
+        self._left_s = min(self._left_s + seconds, CATCH_UP_S_MAX)
+        while self._left_s >= STEP_S_MIN:
+            step_s = min(STEP_S_MAX, self._left_s)
+            self.house = next_house(self.house, step_s, self._noise)
+            self._left_s -= step_s
+
+    def indoor(self) -> Mapping[str, float]:
+        """Return what a perfect sensor inside would tell, by quantity, in canonical units."""
+        climate, water, weather = self.house.climate, self.house.water, self.house.weather
+        vapour = vapour_pressure_kpa(climate.temperature)
+        return {
+            **self._anywhere(),
+            "air_temperature": climate.temperature,
+            "leaf_temperature": climate.temperature - 0.5,
+            "relative_humidity": climate.relative_humidity,
+            "absolute_humidity": 1000 * climate.humidity,
+            "vapour_pressure_deficit": vapour * (1 - climate.relative_humidity / 100),
+            "co2_concentration": climate.co2_ppm,
+            "photon_flux_density": PHOTONS_PER_J * weather.irradiance,
+            "irradiance": 0.7 * weather.irradiance,
+            "pipe_temperature": climate.temperature + 35 * climate.heating / 150,
+            "position": climate.vent_position,
+            "water_content": water.water_content,
+            "ec": water.ec,
+            "ph": water.ph,
+            "substrate_temperature": water.temperature,
+        }
+
+    def outdoor(self) -> Mapping[str, float]:
+        """Return what a perfect sensor on the mast would tell."""
+        weather = self.house.weather
+        return {
+            **self._anywhere(),
+            "air_temperature": weather.temperature,
+            "relative_humidity": weather.relative_humidity,
+            "co2_concentration": 400.0,
+            "photon_flux_density": 0.5 * 4.6 * weather.irradiance,
+            "irradiance": weather.irradiance,
+        }
+
+    def _anywhere(self) -> dict[str, float]:
+        weather, water = self.house.weather, self.house.water
+        return {
+            "outside_temperature": weather.temperature,
+            "wind_speed": weather.wind_speed,
+            "wind_direction": weather.wind_direction,
+            "air_pressure": 1013.0,
+            "water_temperature": 16.0,
+            "water_level": water.tank_mm,
+            "flow_rate": water.flow_rate,
+            "power": water.power,
+            "current": water.power / 230.0,
+            "energy": water.energy_kwh,
+            "voltage": 230.0,
+            "frequency": 50.0,
+        }

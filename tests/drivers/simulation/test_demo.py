@@ -1,0 +1,38 @@
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from drivers.simulation import render_demo_site
+from drivers.simulation.demo import EVENT_STORE_URI_DEFAULT
+from edge.domain.settings import Settings
+
+LoadSite = Callable[[str], Settings]
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_file_in_config_is_the_rendered_template() -> None:
+    assert (ROOT / "config" / "demo.toml").read_text(encoding="utf-8") == render_demo_site()
+
+
+def test_the_demo_is_a_valid_site(load_site: LoadSite) -> None:
+    settings = load_site(render_demo_site())
+    assert settings.site.id == "demo"
+    assert settings.event_store.uri == EVENT_STORE_URI_DEFAULT
+    assert len(settings.connections) == 4
+    assert len(settings.devices()) == 10
+    assert all(device.name and device.location for device in settings.devices())
+
+
+def test_the_demo_lets_every_interval_be_set_from_far(load_site: LoadSite) -> None:
+    for device in load_site(render_demo_site()).devices():
+        limits = device.remote.poll_interval_s
+        assert limits is not None
+        # The CO2 sensor measures every 2 s.
+        assert limits.minimum == max(1.0, device.poll_interval_min_s)
+        assert limits.maximum == 3600.0
+
+
+def test_rendering_fills_in_the_event_store() -> None:
+    text = render_demo_site(event_store_uri="esdb://127.0.0.1:1?tls=false")
+    assert tomllib.loads(text)["event_store"]["uri"] == "esdb://127.0.0.1:1?tls=false"
+    assert "{event_store_uri}" not in text
