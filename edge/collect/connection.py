@@ -1,0 +1,56 @@
+"""The state of a connection: open or lost, and when it is tried again."""
+
+from collections.abc import Callable
+
+import structlog
+
+from edge.collect.guard import text_of
+from edge.domain.backoff import Backoff
+
+# A wire that was plugged in again is in use within half a minute; a host that is down is not hammered.
+REOPEN = Backoff(first_s=1.0, longest_s=30.0)
+
+_log = structlog.get_logger(__name__)
+
+
+class ConnectionState:
+    """One connection's transport. Each change of state is logged once."""
+
+    def __init__(self, connection_id: str) -> None:
+        self.id = connection_id
+        self.is_open = False
+        self.last_error: str | None = None
+        # Losses since the last answer: a transport that opens and gives nothing is not a recovered one.
+        self.losses = 0
+        # Polls without answer since the last answer or the last opening, of whatever device.
+        self.failures = 0
+        # Faults of the driver in a row since the last answer or opening.
+        self.faults = 0
+        # An alarm is open for a fault that no single device had.
+        self.has_alarm = False
+
+    def opened(self) -> None:
+        """Note that the transport is open."""
+        self.is_open = True
+        self.failures = 0
+        self.faults = 0
+        if self.losses == 0:
+            _log.info("connection_opened", connection_id=self.id)
+
+    def answered(self) -> None:
+        """Note that something came through."""
+        self.failures = 0
+        self.faults = 0
+        if self.losses:
+            _log.info("connection_restored", connection_id=self.id, attempts=self.losses)
+            self.losses = 0
+            self.last_error = None
+
+    def lost(self, error: Exception, chance: Callable[[], float]) -> float:
+        """Note that the transport is lost or could not be opened, and return the seconds until the next try."""
+        self.is_open = False
+        self.losses += 1
+        self.last_error = text_of(error)
+        if self.losses == 1:
+            _log.warning("connection_lost", connection_id=self.id, error=self.last_error)
+        return REOPEN.delay_s(self.losses, chance)

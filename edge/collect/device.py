@@ -1,0 +1,117 @@
+"""What the gateway knows of one device while it runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from edge.collect.availability import Availability
+from edge.collect.reporting import Reported
+from edge.collect.sample_event import SampleTemplate
+from edge.domain.author import Author, Reference
+from edge.domain.configuration import EffectiveConfiguration, PointConfiguration, site_file_configuration
+from edge.domain.reading import Reading
+from edge.domain.settings import DeviceSettings, PointSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """A configuration made ready for the samples that are decoded under it."""
+
+    configuration: EffectiveConfiguration
+    points: Mapping[str, tuple[PointSettings, PointConfiguration]]
+    template: SampleTemplate
+    has_deadband: bool
+
+
+def make_ready(author: Author, device: DeviceSettings, configuration: EffectiveConfiguration) -> InForce:
+    """Prepare what samples of a device need under a configuration."""
+    # A configuration that was stored before the site file got another point does not know it yet.
+    known = {**site_file_configuration(device).points, **configuration.points}
+    return InForce(
+        configuration=configuration,
+        points={point.id: (point, known[point.id]) for point in device.points},
+        template=SampleTemplate(author, device, configuration),
+        has_deadband=any(known[point.id].deadband > 0 for point in device.points),
+    )
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened to a device's samples and polls in this run."""
+
+    samples_accepted: int = 0
+    samples_refused: int = 0
+    # Nothing left to report: all readings inside their dead-bands, or none published.
+    samples_suppressed: int = 0
+    polls_failed: int = 0
+    faults: int = 0
+
+
+class DeviceState:
+    """One device: what is in force for it, what it said last, and whether it answers."""
+
+    # The newest reading of each point, corrected; a partial sample leaves the others.
+    readings: dict[str, Reading]
+    reported: dict[str, Reported]
+
+    def __init__(
+        self, author: Author, settings: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str
+    ) -> None:
+        self._author = author
+        self.id = settings.id
+        self.settings = settings
+        self.connection_id = connection_id
+        self.in_force = make_ready(author, settings, configuration)
+        self.availability = Availability()
+        self.counters = Counters()
+        # Faults of the driver in a row; an alarm is open from the first until the device is good again.
+        self.faults = 0
+        self.last_error: str | None = None
+        self.readings = {}
+        self.measured_at_ms: int | None = None
+        # When it last gave a sign of life, and when its collector last finished with it: seconds of the monotonic clock.
+        self.heard_s: float | None = None
+        self.cycle_s: float | None = None
+        self.reported = {}
+        self._listener: Callable[[DeviceState], None] | None = None
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether its samples are wanted."""
+        return self.in_force.configuration.enabled
+
+    @property
+    def interval_s(self) -> float:
+        """How often it is polled."""
+        return self.in_force.configuration.poll_interval_s
+
+    @property
+    def reference(self) -> Reference:
+        """The configuration in force, for the metadata of events about the device."""
+        configuration = self.in_force.configuration
+        return Reference(
+            config_version=configuration.version,
+            causation_id=configuration.update_event_id,
+            correlation_id=configuration.correlation_id,
+        )
+
+    def attach(self, listener: Callable[["DeviceState"], None]) -> None:
+        """Tell the device's collector of each new configuration."""
+        self._listener = listener
+
+    def configure(self, configuration: EffectiveConfiguration) -> None:
+        """Put a configuration into force: for the next poll, not for one under way."""
+        was_enabled = self.is_enabled
+        self.in_force = make_ready(self._author, self.settings, configuration)
+        # Values under other settings are other values: each point is reported afresh.
+        self.reported.clear()
+        if was_enabled != self.is_enabled:
+            # A loss that was told stays told; what was only suspected is forgotten.
+            is_lost = self.availability.is_lost
+            self.availability = replace(self.availability, failures=0) if is_lost else Availability()
+            self.heard_s = None
+        if self._listener is not None:
+            self._listener(self)
+
+    def accepted(self) -> None:
+        """Count a sample that is on disk now."""
+        self.counters.samples_accepted += 1

@@ -1,0 +1,151 @@
+"""What became of polls and messages: told to the log, the counters, the alarms and the control events, once per change."""
+
+import structlog
+
+from edge.collect.availability import Availability, Change
+from edge.collect.connection import ConnectionState
+from edge.collect.control_events import ControlEvents
+from edge.collect.device import DeviceState
+from edge.collect.guard import DriverFault, text_of
+from edge.collect.refusals import RefusalTally, Refused
+from edge.domain.clock import Clock
+from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverError, DriverMisconfigured, MalformedResponse
+
+# Faults of a driver in a row, of whatever devices, after which the transport itself is suspected and opened anew.
+FAULTS_BEFORE_RESTART = 3
+# While something waits for room in the outbox, it is offered again this often.
+OFFER_INTERVAL_S = 1.0
+
+_REASONS: dict[type[Exception], str] = {
+    DeviceUnreachable: "unreachable",
+    MalformedResponse: "malformed_response",
+    ConnectionLost: "connection_lost",
+    DriverMisconfigured: "misconfigured",
+}
+SILENCE = "silence"
+
+_log = structlog.get_logger(__name__)
+
+
+class Outcomes:
+    """The book of one connection."""
+
+    def __init__(
+        self, connection: ConnectionState, devices: dict[str, DeviceState], events: ControlEvents, clock: Clock
+    ) -> None:
+        self._connection = connection
+        self._devices = devices
+        self._events = events
+        self._clock = clock
+        self._refusals = RefusalTally()
+        self._is_refusing = False
+
+    def answered(self, state: DeviceState, now_s: float) -> None:
+        """A device gave a sample that can be used."""
+        state.heard_s = now_s
+        self._connection.answered()
+        if self._connection.has_alarm:
+            self._connection.has_alarm = False
+            self._connection.last_error = None
+            self._events.connection_alarm_cleared(self._connection.id)
+        if state.faults:
+            state.faults = 0
+            _log.info("driver_recovered", device_id=state.id)
+            self._events.alarm_cleared(state)
+        before = state.availability
+        state.availability, change = before.after_answer()
+        if before.failures or change:
+            state.last_error = None
+        if change is Change.RESTORED:
+            lost_for_s = 0.0 if before.silent_since_s is None else now_s - before.silent_since_s
+            _log.info("device_connection_restored", device_id=state.id, lost_for_s=round(lost_for_s, 3))
+            self._events.connection_restored(state, lost_for_s=lost_for_s)
+
+    def failed(self, state: DeviceState, error: DriverError, now_s: float) -> None:
+        """A poll that gave nothing."""
+        state.counters.polls_failed += 1
+        self._connection.failures += 1
+        following, change = state.availability.after_failure(now_s)
+        self._missed(state, error, following, change)
+
+    def left(self, state: DeviceState, error: DriverError, heard_s: float) -> None:
+        """A pushing device said that it leaves, or said nothing for too long."""
+        following, change = state.availability.after_silence(heard_s)
+        self._missed(state, error, following, change)
+
+    def _missed(self, state: DeviceState, error: DriverError, following: Availability, change: Change | None) -> None:
+        is_first = state.availability == Availability()
+        state.availability = following
+        state.last_error = text_of(error)
+        if is_first and isinstance(error, DriverMisconfigured):
+            _log.error("device_misconfigured", device_id=state.id, error=state.last_error)
+        if change is not Change.LOST:
+            _log.debug("poll_failed", device_id=state.id, error=state.last_error)
+            return
+        reason = _REASONS.get(type(error), SILENCE)
+        since_s = following.silent_since_s
+        now_s = self._clock.monotonic_s()
+        since_ms = self._clock.unix_ms() - (0 if since_s is None else round((now_s - since_s) * 1000))
+        _log.warning(
+            "device_connection_lost",
+            device_id=state.id,
+            attempts=following.failures,
+            reason=reason,
+            error=state.last_error,
+        )
+        self._events.connection_lost(state, reason=reason, since_ms=since_ms, detail=state.last_error)
+
+    def faulted(self, state: DeviceState, fault: DriverFault) -> None:
+        """The driver broke on one device: a bug in it, told with its traceback once until the device is good again."""
+        state.counters.faults += 1
+        state.faults += 1
+        self._connection.faults += 1
+        state.last_error = text_of(fault)
+        if state.faults > 1:
+            _log.debug("driver_failed", device_id=state.id, error=state.last_error)
+            return
+        _log.error("driver_failed", device_id=state.id, connection_id=self._connection.id, exc_info=fault)
+        self._events.alarm_raised(state, message=state.last_error)
+
+    def connection_faulted(self, fault: DriverFault) -> None:
+        """The driver broke, and nobody knows on which device: at opening, or on a message."""
+        self._connection.faults += 1
+        self._connection.last_error = text_of(fault)
+        if self._connection.has_alarm:
+            _log.debug("driver_failed", connection_id=self._connection.id, error=self._connection.last_error)
+            return
+        self._connection.has_alarm = True
+        _log.error("driver_failed", connection_id=self._connection.id, exc_info=fault)
+        self._events.connection_alarm_raised(self._connection.id, message=self._connection.last_error)
+
+    @property
+    def is_transport_suspect(self) -> bool:
+        """Whether the driver broke so often without any answer in between that its transport may be to blame."""
+        return self._connection.faults >= FAULTS_BEFORE_RESTART
+
+    def refused(self, state: DeviceState, measured_at_ms: int) -> None:
+        """A sample for which the outbox had no room."""
+        state.counters.samples_refused += 1
+        self._refusals.refuse(state.id, measured_at_ms)
+        if not self._is_refusing:
+            self._is_refusing = True
+            _log.error("samples_refused", connection_id=self._connection.id, device_id=state.id)
+
+    def catch_up(self, now_s: float, *, is_last: bool = False) -> None:
+        """Offer again what the outbox refused, and declare the samples it refused."""
+        self._events.offer_again()
+        if self._events.has_waiting:
+            return
+        if self._refusals:
+            self._refusals.declare(self._declare, now_s=now_s, is_last=is_last)
+        if self._is_refusing and not self._refusals:
+            self._is_refusing = False
+            _log.info("samples_accepted_again", connection_id=self._connection.id)
+
+    @property
+    def catch_up_s(self) -> float | None:
+        """In how many seconds `catch_up` should be called again; None if nothing waits."""
+        return OFFER_INTERVAL_S if self._events.has_waiting or self._refusals else None
+
+    def _declare(self, device_id: str, refused: Refused) -> bool:
+        return self._events.offer_refused(self._devices[device_id], refused)

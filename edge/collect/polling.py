@@ -1,0 +1,167 @@
+"""The owner task of a connection whose devices answer when asked: one poll at a time, each device by its schedule."""
+
+import asyncio
+from collections.abc import Callable
+
+from edge.collect.availability import FAILURES_BEFORE_LOST, retry_s
+from edge.collect.connection import ConnectionState
+from edge.collect.device import DeviceState
+from edge.collect.guard import DriverFault, driver_call, opened, sample_of
+from edge.collect.intake import Intake, Outcome
+from edge.collect.outcomes import Outcomes
+from edge.collect.schedule import Schedule
+from edge.domain.clock import Clock
+from edge.domain.driver import ConnectionLost, DriverError, PolledDriver
+
+# A driver in the process answers without ever waiting. So many polls in a row may be made before the rest of the
+# gateway, the commit above all, gets its turn.
+POLLS_IN_A_ROW = 16
+
+
+class Polling:
+    """Polls the devices of one connection for ever."""
+
+    def __init__(
+        self,
+        *,
+        driver: PolledDriver,
+        connection: ConnectionState,
+        devices: dict[str, DeviceState],
+        intake: Intake,
+        outcomes: Outcomes,
+        clock: Clock,
+        chance: Callable[[], float],
+    ) -> None:
+        self._driver = driver
+        self._connection = connection
+        self._devices = devices
+        self._intake = intake
+        self._outcomes = outcomes
+        self._clock = clock
+        self._chance = chance
+        self._configured = asyncio.Event()
+        self._schedule = Schedule((), start_s=0.0)
+
+    def configured(self, state: DeviceState) -> None:
+        """Learn that a device has a new configuration."""
+        self._schedule.change(
+            state.id, interval_s=state.interval_s, enabled=state.is_enabled, now_s=self._clock.monotonic_s()
+        )
+        self._configured.set()
+
+    async def run(self) -> None:
+        """Open the transport, poll until it is lost, open it again."""
+        self._start()
+        while True:
+            try:
+                async with opened(self._driver):
+                    self._connection.opened()
+                    # Nobody knows yet who answers on the new transport; waiting longer would only hide recovery.
+                    self._schedule.release(self._clock.monotonic_s())
+                    await self._poll_until_lost()
+            except DriverError as error:
+                lost: DriverError = error
+            except DriverFault as fault:
+                self._outcomes.connection_faulted(fault)
+                lost = ConnectionLost(str(fault))
+            await self._wait_to_open(lost)
+
+    def _start(self) -> None:
+        intervals_s = [(state.id, state.interval_s) for state in self._devices.values()]
+        now_s = self._clock.monotonic_s()
+        self._schedule = Schedule(intervals_s, start_s=now_s)
+        for state in self._devices.values():
+            self._schedule.change(state.id, interval_s=state.interval_s, enabled=state.is_enabled, now_s=now_s)
+
+    async def _poll_until_lost(self) -> None:
+        polls = 0
+        while True:
+            now_s = self._clock.monotonic_s()
+            self._outcomes.catch_up(now_s)
+            device_id = self._schedule.due(now_s)
+            if device_id is None:
+                polls = 0
+                await self._sleep_until(self._schedule.wake_s())
+                continue
+            await self._poll(self._devices[device_id], now_s)
+            self._doubt_transport()
+            polls += 1
+            if polls % POLLS_IN_A_ROW == 0:
+                await asyncio.sleep(0)
+
+    async def _poll(self, state: DeviceState, started_s: float) -> None:
+        hold_s = 0.0
+        # The configuration as it is when the question goes out, whatever arrives before the answer.
+        in_force = state.in_force
+        try:
+            with driver_call():
+                sample = sample_of(await self._driver.poll(state.id))
+            prepared = self._intake.prepare(state, in_force, sample, state.accepted)
+        except DriverError as error:
+            self._outcomes.failed(state, error, self._clock.monotonic_s())
+            if isinstance(error, ConnectionLost):
+                raise
+            hold_s = self._hold_s(state, started_s)
+        except DriverFault as fault:
+            self._outcomes.faulted(state, fault)
+            hold_s = self._hold_s(state, started_s)
+        else:
+            self._outcomes.answered(state, self._clock.monotonic_s())
+            if self._intake.offer(state, in_force, prepared) is Outcome.REFUSED:
+                self._outcomes.refused(state, prepared.measured_at_ms)
+        finally:
+            self._finished(state, started_s, hold_s)
+
+    def _finished(self, state: DeviceState, started_s: float, hold_s: float) -> None:
+        now_s = self._clock.monotonic_s()
+        state.cycle_s = now_s
+        self._schedule.finished(state.id, started_s=started_s, now_s=now_s, hold_s=hold_s)
+
+    def _hold_s(self, state: DeviceState, started_s: float) -> float:
+        others = [other for other in self._devices.values() if other.is_enabled and other is not state]
+        silent = sum(1 for other in others if other.availability.failures or other.faults)
+        return retry_s(
+            state.availability.failures + state.faults,
+            interval_s=state.interval_s,
+            poll_took_s=self._clock.monotonic_s() - started_s,
+            silent_others=None if silent == len(others) else silent,
+            chance=self._chance,
+        )
+
+    def _doubt_transport(self) -> None:
+        """Give up a transport that looks open and carries nothing.
+
+        A TCP connection to a router that forgot it stays "open" for a quarter of an hour; opening it anew costs nothing
+        where really all devices are off.
+        """
+        if self._connection.failures >= FAILURES_BEFORE_LOST:
+            enabled = sum(1 for state in self._devices.values() if state.is_enabled)
+            if self._connection.failures >= FAILURES_BEFORE_LOST * enabled:
+                raise ConnectionLost("no device answers any more")
+        if self._outcomes.is_transport_suspect:
+            raise ConnectionLost("the driver fails at every poll")
+
+    async def _wait_to_open(self, error: DriverError) -> None:
+        """Wait out the back-off. A poll that falls due meanwhile is one that nothing answers."""
+        open_at_s = self._clock.monotonic_s() + self._connection.lost(error, self._chance)
+        while (now_s := self._clock.monotonic_s()) < open_at_s:
+            self._outcomes.catch_up(now_s)
+            device_id = self._schedule.due(now_s)
+            if device_id is None:
+                await self._sleep_until(min(open_at_s, self._schedule.wake_s()))
+                continue
+            self._outcomes.failed(self._devices[device_id], error, now_s)
+            self._finished(self._devices[device_id], now_s, 0.0)
+
+    async def _sleep_until(self, moment_s: float) -> None:
+        """Sleep until a moment, or a new configuration, or something that waits for the outbox."""
+        wait_s = moment_s - self._clock.monotonic_s()
+        catch_up_s = self._outcomes.catch_up_s
+        if catch_up_s is not None:
+            wait_s = min(wait_s, catch_up_s)
+        try:
+            async with asyncio.timeout(None if wait_s == float("inf") else wait_s):
+                await self._configured.wait()
+        except TimeoutError:
+            return
+        self._configured.clear()

@@ -1,0 +1,201 @@
+"""The owner task of a connection whose devices speak when they like."""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+
+from edge.collect.acknowledgement import Ledger, Receipt
+from edge.collect.availability import is_silent
+from edge.collect.connection import ConnectionState
+from edge.collect.device import DeviceState, InForce
+from edge.collect.guard import DriverFault, driver_call, opened, sample_of
+from edge.collect.intake import Intake, Outcome, Prepared
+from edge.collect.outcomes import OFFER_INTERVAL_S, Outcomes
+from edge.domain.backoff import Backoff
+from edge.domain.clock import Clock
+from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverError, PushedDriver
+from edge.domain.reading import Origin, Sample
+
+# A full outbox has room again after its next commit, which is half a second away where all is well.
+ROOM_WAIT_S = 0.1
+# The owner task shows at least this often that it is alive.
+WATCH_S_MAX = 10.0
+# After an unexpected failure of `receive`: it must not take the machine while it lasts.
+AFTER_FAULT = Backoff(first_s=0.1, longest_s=10.0)
+
+_log = structlog.get_logger(__name__)
+
+
+class Receiving:
+    """Receives what the devices of one connection push, for ever."""
+
+    def __init__(
+        self,
+        *,
+        driver: PushedDriver,
+        connection: ConnectionState,
+        devices: dict[str, DeviceState],
+        intake: Intake,
+        outcomes: Outcomes,
+        clock: Clock,
+        chance: Callable[[], float],
+    ) -> None:
+        self._driver = driver
+        self._connection = connection
+        self._devices = devices
+        self._intake = intake
+        self._outcomes = outcomes
+        self._clock = clock
+        self._chance = chance
+        self._configured = asyncio.Event()
+        self._ledger = Ledger(self._acknowledge)
+        # From when on its silence counts against a device.
+        self._listening_since_s: dict[str, float] = {}
+        self._is_paused = False
+
+    def configured(self, state: DeviceState) -> None:
+        """Learn that a device has a new configuration."""
+        if state.heard_s is None:
+            # Enabled just now, or still waited for.
+            self._listening_since_s[state.id] = self._clock.monotonic_s()
+        self._configured.set()
+
+    async def run(self) -> None:
+        """Receive, and watch for silence beside it."""
+        now_s = self._clock.monotonic_s()
+        self._listening_since_s = dict.fromkeys(self._devices, now_s)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive_for_ever(), name=f"receive-{self._connection.id}")
+            tasks.create_task(self._watch_silence(), name=f"silence-{self._connection.id}")
+
+    async def _receive_for_ever(self) -> None:
+        while True:
+            try:
+                async with opened(self._driver):
+                    self._connection.opened()
+                    await self._receive_until_lost()
+            except DriverError as error:
+                lost: Exception = error
+            except DriverFault as fault:
+                self._outcomes.connection_faulted(fault)
+                lost = fault
+            await asyncio.sleep(self._connection.lost(lost, self._chance))
+
+    async def _receive_until_lost(self) -> None:
+        while True:
+            try:
+                with driver_call():
+                    samples = [sample_of(received) for received in await self._driver.receive()]
+            except ConnectionLost:
+                raise
+            except DriverError as error:
+                self._trouble(error)
+                # A flood of junk must not keep the loop to itself.
+                await asyncio.sleep(0)
+            except DriverFault as fault:
+                self._outcomes.connection_faulted(fault)
+                if self._outcomes.is_transport_suspect:
+                    raise ConnectionLost(str(fault)) from fault
+                await asyncio.sleep(AFTER_FAULT.delay_s(self._connection.faults, self._chance))
+            else:
+                await self._take_all(samples)
+
+    def _trouble(self, error: DriverError) -> None:
+        state = self._devices.get(error.device_id or "")
+        if state is None or not state.is_enabled:
+            _log.debug("message_not_understood", connection_id=self._connection.id, error=str(error))
+        elif isinstance(error, DeviceUnreachable):
+            now_s = self._clock.monotonic_s()
+            self._outcomes.left(state, error, now_s if state.heard_s is None else state.heard_s)
+        else:
+            state.counters.polls_failed += 1
+            state.last_error = str(error)
+            _log.debug("message_not_understood", device_id=state.id, error=str(error))
+
+    async def _take_all(self, samples: Sequence[Sample]) -> None:
+        for receipt in self._ledger.enter(samples):
+            state = self._devices.get(receipt.sample.device_id)
+            if state is None or not state.is_enabled:
+                # Nothing is kept of it, so there is nothing to wait for.
+                receipt.settle()
+            else:
+                await self._take(state, receipt)
+
+    async def _take(self, state: DeviceState, receipt: Receipt) -> None:
+        in_force = state.in_force
+        try:
+            prepared = self._intake.prepare(state, in_force, receipt.sample, partial(self._accepted, state, receipt))
+        except DriverFault as fault:
+            self._outcomes.faulted(state, fault)
+            # Unacknowledged, it would come again, and break again.
+            receipt.settle()
+            return
+        now_s = self._clock.monotonic_s()
+        state.cycle_s = now_s
+        # What a broker retained shows that the device lived once, not that it lives.
+        if receipt.sample.origin is not Origin.RETAINED:
+            self._outcomes.answered(state, now_s)
+        outcome = self._intake.offer(state, in_force, prepared)
+        if outcome is Outcome.REFUSED:
+            outcome = await self._wait_for_room(state, in_force, prepared)
+        if outcome is Outcome.SUPPRESSED:
+            receipt.settle()
+
+    async def _wait_for_room(self, state: DeviceState, in_force: InForce, prepared: Prepared) -> Outcome:
+        """Offer a sample until the outbox takes it. Meanwhile nothing is received: the sender keeps what it has.
+
+        Refusing it instead would leave a hole in the order of acknowledgement, and acknowledge nothing any more.
+        """
+        _log.warning("receiving_paused", connection_id=self._connection.id)
+        self._is_paused = True
+        while (outcome := self._intake.offer(state, in_force, prepared)) is Outcome.REFUSED:  # noqa: ASYNC110 - room is nobody's event
+            await asyncio.sleep(ROOM_WAIT_S)
+        self._is_paused = False
+        # Whoever spoke meanwhile was not heard: the silence was ours.
+        self._listening_since_s = dict.fromkeys(self._devices, self._clock.monotonic_s())
+        _log.info("receiving_resumed", connection_id=self._connection.id)
+        return outcome
+
+    def _accepted(self, state: DeviceState, receipt: Receipt) -> None:
+        state.accepted()
+        receipt.settle()
+
+    def _acknowledge(self, samples: Sequence[Sample]) -> None:
+        try:
+            with driver_call():
+                self._driver.accepted(samples)
+        except (DriverError, DriverFault) as error:
+            # The writer called us: it must not fall over a driver. The sender will send again.
+            self._outcomes.connection_faulted(DriverFault(f"accepted() failed: {error}"))
+
+    async def _watch_silence(self) -> None:
+        while True:
+            now_s = self._clock.monotonic_s()
+            self._outcomes.catch_up(now_s)
+            wake_s = min([now_s + WATCH_S_MAX, *(self._watch(state, now_s) for state in self._devices.values())])
+            if self._outcomes.catch_up_s is not None:
+                wake_s = min(wake_s, now_s + OFFER_INTERVAL_S)
+            try:
+                async with asyncio.timeout(wake_s - now_s):
+                    await self._configured.wait()
+            except TimeoutError:
+                continue
+            self._configured.clear()
+
+    def _watch(self, state: DeviceState, now_s: float) -> float:
+        """Declare a device lost that was silent for too long; return when to look again."""
+        if self._is_paused or not state.is_enabled or state.availability.is_lost:
+            return math.inf
+        since_s = self._listening_since_s[state.id]
+        heard_s = since_s if state.heard_s is None else max(since_s, state.heard_s)
+        max_silence_s = state.settings.max_silence_s
+        if not is_silent(heard_s=heard_s, max_silence_s=max_silence_s, now_s=now_s):
+            return heard_s + max_silence_s
+        if self._connection.is_open:
+            self._outcomes.left(state, DriverError(f"silent for {max_silence_s:g} s"), heard_s)
+        else:
+            self._outcomes.left(state, ConnectionLost(self._connection.last_error or "not open"), heard_s)
+        return math.inf

@@ -1,0 +1,83 @@
+import asyncio
+
+import pytest
+
+from edge.collect.guard import DriverFault, driver_call, opened, sample_of, text_of
+from edge.domain.driver import ConnectionLost, DeviceUnreachable
+from fakes.scripted_driver import ScriptedPolledDriver
+
+
+@pytest.mark.parametrize("error", [DeviceUnreachable("x"), ConnectionLost("y"), DriverFault("z")])
+def test_named_errors_pass_as_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, driver_call():
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), TimeoutError(), RecursionError(), AssertionError()])
+def test_any_other_error_becomes_a_fault_with_its_cause(error: Exception) -> None:
+    with pytest.raises(DriverFault, match=type(error).__name__) as caught, driver_call():
+        raise error
+    assert caught.value.__cause__ is error
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_fault() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    with pytest.raises(DriverFault, match="nobody cancelled"), driver_call():
+        await future
+
+
+async def test_a_cancellation_from_outside_passes() -> None:
+    async def call() -> None:
+        with driver_call():
+            await asyncio.sleep(3600)
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def unclosable() -> ScriptedPolledDriver:
+    driver = ScriptedPolledDriver()
+    driver.close_error = OSError("cannot close")
+    return driver
+
+
+async def test_trouble_while_closing_never_hides_a_cancellation() -> None:
+    async def use() -> None:
+        async with opened(unclosable()):
+            await asyncio.sleep(3600)
+
+    task = asyncio.create_task(use())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_trouble_while_closing_does_not_hide_why_it_closed() -> None:
+    with pytest.raises(ConnectionLost, match="cable"):
+        async with opened(unclosable()):
+            raise ConnectionLost("cable")
+
+
+async def test_what_open_must_not_raise_is_a_fault() -> None:
+    driver = ScriptedPolledDriver()
+    driver.open_errors.append(AttributeError("no port"))
+    with pytest.raises(DriverFault, match="AttributeError: no port"):
+        async with opened(driver):
+            pytest.fail("it was opened")
+
+
+def test_only_samples_are_samples() -> None:
+    with pytest.raises(DriverFault, match="NoneType"):
+        sample_of(None)
+
+
+def test_what_an_error_says_fits_into_an_event() -> None:
+    assert text_of(ValueError("x" * 1000)) == "x" * 300
+    assert text_of(ValueError("\udc80")) == "?"
+    assert text_of(ValueError()) == "ValueError"

@@ -1,0 +1,109 @@
+"""Drivers that do what a test tells them, on the running loop's time."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+from edge.domain.reading import Reading, Sample
+
+Answer: TypeAlias = Reading | Sample | Exception
+Answering: TypeAlias = Callable[[], Answer]
+
+
+def in_turn(*answers: Answering, then: Answering | None = None) -> Answering:
+    """Answer one way after the other: round and round, or once and `then` for ever."""
+    order = itertools.cycle(answers) if then is None else itertools.chain(answers, itertools.repeat(then))
+
+    def answer() -> Answer:
+        answering = next(order)
+        return answering()
+
+    return answer
+
+
+def good(value: float = 21.4) -> Reading:
+    return Reading(value=value, unit="Cel")
+
+
+class ScriptedPolledDriver:
+    """Answers each poll as `answers` of the device says: with a reading, or by raising."""
+
+    def __init__(self, *, answer_s: float = 0.01, timeout_s: float = 0.3) -> None:
+        self.answer_s = answer_s
+        # How long a poll takes that raises.
+        self.timeout_s = timeout_s
+        self.answers: dict[str, Answering] = {}
+        self.open_errors: list[Exception] = []
+        self.close_error: Exception | None = None
+        self.opened = 0
+        self.closed = 0
+        # (device, when the poll began)
+        self.polls: list[tuple[str, float]] = []
+        self.in_flight = 0
+        self.cancelled = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        if self.open_errors:
+            raise self.open_errors.pop(0)
+        self.opened += 1
+        try:
+            yield
+        finally:
+            self.closed += 1
+            if self.close_error is not None:
+                raise self.close_error
+
+    async def poll(self, device_id: str) -> Sample:
+        self.polls.append((device_id, asyncio.get_running_loop().time()))
+        assert self.in_flight == 0, "two polls at a time on one wire"
+        self.in_flight += 1
+        try:
+            answer = self.answers.get(device_id, good)()
+            await asyncio.sleep(self.timeout_s if isinstance(answer, Exception) else self.answer_s)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.in_flight -= 1
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, Sample):
+            return answer
+        return Sample(device_id=device_id, readings={"air_temperature": answer})
+
+    def poll_times(self, device_id: str) -> list[float]:
+        return [began_s for polled, began_s in self.polls if polled == device_id]
+
+
+class ScriptedPushedDriver:
+    """Gives what a test puts into `arrivals`, raises what it finds there, and keeps what was acknowledged."""
+
+    def __init__(self) -> None:
+        self.arrivals: asyncio.Queue[Sequence[Sample] | Exception] = asyncio.Queue()
+        self.acknowledged: list[Sample] = []
+        self.accepted_error: Exception | None = None
+        self.open_errors: list[Exception] = []
+        self.opened = 0
+        self.receives = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        if self.open_errors:
+            raise self.open_errors.pop(0)
+        self.opened += 1
+        yield
+
+    async def receive(self) -> Sequence[Sample]:
+        self.receives += 1
+        arrived = await self.arrivals.get()
+        if isinstance(arrived, Exception):
+            raise arrived
+        return arrived
+
+    def accepted(self, samples: Sequence[Sample]) -> None:
+        if self.accepted_error is not None:
+            raise self.accepted_error
+        self.acknowledged.extend(samples)
