@@ -1,0 +1,79 @@
+"""The link to the event store as a whole: up, or being waited for."""
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+
+import structlog
+
+from edge.domain.backoff import Backoff
+from edge.domain.clock import Clock
+
+log = structlog.get_logger()
+
+# A link is back within a minute of its return; a hundred gateways do not come back in one second.
+LINK_BACKOFF = Backoff(first_s=0.5, longest_s=30.0)
+# Credentials are corrected by people.
+REFUSED_BACKOFF = Backoff(first_s=10.0, longest_s=300.0)
+
+
+class LinkState(StrEnum):
+    """The link in one word."""
+
+    CONNECTING = "connecting"
+    FORWARDING = "forwarding"
+    UNREACHABLE = "unreachable"
+    ACCESS_REFUSED = "access_refused"
+    # A clone was detected; an operator decides.
+    PARKED = "parked"
+
+
+class Link:
+    """Waits for all streams together: one of them finding the store gone speaks for all."""
+
+    def __init__(self, clock: Clock, chance: Callable[[], float]) -> None:
+        self.state = LinkState.CONNECTING
+        # Counts losses; whatever was learned before the last one must be checked again.
+        self.generation = 0
+        self.last_error = ""
+        self.last_success_s: float | None = None
+        self._clock = clock
+        self._chance = chance
+        self._failures = 0
+        self._resume_at_s = 0.0
+
+    async def ready(self) -> None:
+        """Wait until it is time to try (again)."""
+        # A loss in the meantime may have moved the moment on.
+        if self.state is LinkState.PARKED:
+            await asyncio.Event().wait()
+        while (wait_s := self._resume_at_s - self._clock.monotonic_s()) > 0:  # noqa: ASYNC110 - it waits for a time
+            await asyncio.sleep(wait_s)
+
+    def lost(self, generation: int, error: Exception, *, state: LinkState = LinkState.UNREACHABLE) -> bool:
+        """Note a failure of a call that began in `generation`; whether it is news."""
+        if generation != self.generation or self.state is LinkState.PARKED:
+            return False
+        self.generation += 1
+        self._failures += 1
+        backoff = REFUSED_BACKOFF if state is LinkState.ACCESS_REFUSED else LINK_BACKOFF
+        self._resume_at_s = self._clock.monotonic_s() + backoff.delay_s(self._failures, self._chance)
+        self.last_error = str(error)
+        if state is not self.state:
+            log.warning("event_store_lost", state=state.value, error=str(error))
+        self.state = state
+        return True
+
+    def park(self, error: Exception) -> None:
+        """Forward nothing more in this run: an operator decides. Measuring goes on."""
+        log.error("forwarding_parked", error=str(error))
+        self.state = LinkState.PARKED
+        self.last_error = str(error)
+
+    def succeeded(self) -> None:
+        """Note that the event store answered."""
+        self._failures = 0
+        self.last_success_s = self._clock.monotonic_s()
+        if self.state not in {LinkState.FORWARDING, LinkState.PARKED}:
+            log.info("event_store_reached")
+            self.state = LinkState.FORWARDING

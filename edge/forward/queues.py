@@ -1,0 +1,174 @@
+"""The entries on their way, by stream, filled by two read heads: the writer's live one, and one that reads the backlog.
+
+A stream's queue holds, without a hole, what comes after its forwarded position. What does not fit is not lost: the
+stream then lags, and the backlog head brings it later from the file.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from edge.forward.batch import BATCH_EVENTS_MAX, size_of
+from edge.storage.entry import Entry
+from edge.storage.outbox import Outbox
+
+# All queues together. At 600 bytes an event this is 12 seconds at 600 events/s; more would only be memory.
+QUEUED_BYTES_MAX = 4 * 1024 * 1024
+# One stream's share: two full appends, so that one can be prepared while the other is under way.
+STREAM_BYTES_MAX = 1024 * 1024
+# The backlog head goes on when this much has been forwarded.
+REFILL_BYTES = QUEUED_BYTES_MAX // 2
+PAGE_BYTES = 512 * 1024
+
+
+@dataclass(kw_only=True)
+class StreamQueue:
+    """One stream's entries in memory, and what this run knows of the stream."""
+
+    number: int
+    name: str
+    # Everything of the stream up to here is forwarded or in `entries`.
+    filled_to: int
+    # The stream's newest entry on disk.
+    last_position: int
+    entries: deque[Entry] = field(default_factory=deque)
+    size: int = 0
+    # Compared with the event store since the link was last lost.
+    is_verified: bool = False
+    # This run has read the stream's tail or appended to it: whatever of ours appears beyond has another author.
+    is_tail_seen: bool = False
+    # Halved when an append is too large or refused, until the single event is found.
+    events_max: int = BATCH_EVENTS_MAX
+    # Refusals in a row without anything learned in between.
+    conflicts: int = 0
+    # The revision that the last refusal told.
+    refused_at: int | None = None
+
+    @property
+    def lags(self) -> bool:
+        """Whether there is more on disk than in memory."""
+        return self.filled_to < self.last_position
+
+    def put(self, entry: Entry) -> None:
+        """Add the next entry."""
+        self.entries.append(entry)
+        self.size += size_of(entry)
+        self.filled_to = entry.position
+
+    def drop_through(self, position: int) -> int:
+        """Forget entries up to a position; return how many bytes that freed."""
+        before = self.size
+        while self.entries and self.entries[0].position <= position:
+            self.size -= size_of(self.entries.popleft())
+        return before - self.size
+
+    def restart(self, position: int) -> int:
+        """Forget everything and begin after a position; return how many bytes that freed."""
+        freed, self.size = self.size, 0
+        self.entries.clear()
+        self.filled_to = position
+        return freed
+
+
+class Queues:
+    """All streams' queues and the two heads."""
+
+    def __init__(self, outbox: Outbox, *, on_filled: Callable[[StreamQueue], None]) -> None:
+        self._outbox = outbox
+        self._on_filled = on_filled
+        self._room = asyncio.Event()
+        self.size = 0
+        self.by_stream: dict[int, StreamQueue] = {}
+        for number in outbox.streams.numbers():
+            self._open(number)
+        outbox.attach(self._take_live)
+
+    def _open(self, number: int) -> StreamQueue:
+        cursor = self._outbox.cursors[number]
+        queue = StreamQueue(
+            number=number,
+            name=self._outbox.streams.name(number),
+            filled_to=cursor.forwarded_position,
+            last_position=max(cursor.last_position, cursor.forwarded_position),
+        )
+        self.by_stream[number] = queue
+        return queue
+
+    def _take_live(self, entries: Sequence[Entry]) -> None:
+        """The live head: called right after each commit. A queue that is full makes its stream lag."""
+        for entry in entries:
+            queue = self.by_stream.get(entry.stream)
+            if queue is None:
+                queue = self._open(entry.stream)
+                queue.filled_to = min(queue.filled_to, entry.position - 1)
+                queue.last_position = queue.filled_to
+            contiguous = not queue.lags
+            queue.last_position = entry.position
+            if contiguous and self._fits(queue, entry):
+                self._put(queue, entry)
+        self._room.set()
+
+    def _fits(self, queue: StreamQueue, entry: Entry) -> bool:
+        if self._outbox.streams.is_parked(queue.number):
+            return False
+        size = size_of(entry)
+        # An entry larger than everything goes alone.
+        return not queue.entries or (queue.size + size <= STREAM_BYTES_MAX and self.size + size <= QUEUED_BYTES_MAX)
+
+    def _put(self, queue: StreamQueue, entry: Entry) -> None:
+        queue.put(entry)
+        self.size += size_of(entry)
+        self._on_filled(queue)
+
+    def forwarded(self, queue: StreamQueue, position: int) -> None:
+        """Let go of what is forwarded."""
+        self._freed(queue.drop_through(position))
+        queue.filled_to = max(queue.filled_to, position)
+
+    def restart(self, queue: StreamQueue, position: int) -> None:
+        """Begin a stream again after a position."""
+        self._freed(queue.restart(position))
+        self._room.set()
+
+    def _freed(self, size: int) -> None:
+        self.size -= size
+        if self.size <= REFILL_BYTES:
+            self._room.set()
+
+    async def run(self) -> None:
+        """The backlog head: while streams lag, read from the oldest of their places, as long as there is room."""
+        while True:
+            await self._room.wait()
+            self._room.clear()
+            while True:
+                lagging = self._lagging()
+                if not lagging or self.size > REFILL_BYTES or not await self._fill(lagging):
+                    break
+
+    def _lagging(self) -> dict[int, StreamQueue]:
+        """Streams with more on disk and room in memory; a parked one takes no part."""
+        parked = self._outbox.streams.parked()
+        return {
+            number: queue
+            for number, queue in self.by_stream.items()
+            if queue.lags and number not in parked and queue.size <= STREAM_BYTES_MAX // 2
+        }
+
+    async def _fill(self, lagging: dict[int, StreamQueue]) -> bool:
+        """Read one page into the queues; whether any of them came further."""
+        start = {number: queue.filled_to for number, queue in lagging.items()}
+        page = await self._outbox.read_after(min(start.values()), bytes_max=PAGE_BYTES)
+        # What was restarted or caught up while the page was read starts over.
+        going = {number: queue for number, queue in lagging.items() if queue.filled_to == start[number]}
+        for entry in page.entries:
+            queue = going.get(entry.stream)
+            if queue is None or entry.position <= queue.filled_to:
+                continue
+            if self._fits(queue, entry):
+                self._put(queue, entry)
+            else:
+                del going[entry.stream]
+        for queue in going.values():
+            queue.filled_to = max(queue.filled_to, page.scanned_to)
+        return any(queue.filled_to > start[number] for number, queue in lagging.items())

@@ -1,0 +1,121 @@
+"""One stream's next step: verify it, or append its leading batch. One append in flight per stream, always exact."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from edge.domain.author import Author, encode_json
+from edge.domain.event import EventType, Json
+from edge.domain.event_store import (
+    AppendTooLarge,
+    EventStore,
+    EventStoreError,
+    EventStoreUnavailable,
+    RequestRefused,
+    StreamDeleted,
+    WrongExpectedRevision,
+)
+from edge.forward.batch import BATCH_EVENTS_MAX, leading_batch, new_events
+from edge.forward.origin import facts_of
+from edge.forward.queues import Queues, StreamQueue
+from edge.forward.verification import Verification
+from edge.storage.entry import Entry
+from edge.storage.outbox import Outbox
+
+log = structlog.get_logger()
+
+# A refusal is followed by reading back, which explains it. So many in a row explain nothing: wait before going on.
+CONFLICTS_MAX = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamForwarder:
+    """Takes steps for whichever stream it is given; all state is in the queue and the cursors."""
+
+    event_store: EventStore
+    outbox: Outbox
+    queues: Queues
+    author: Author
+    verification: Verification
+
+    async def step(self, queue: StreamQueue) -> int:
+        """Take one step; return how many events were forwarded. Raises EventStoreError for what concerns the link."""
+        try:
+            if not queue.is_verified:
+                await self.verification.verify(queue)
+            return await self._append(queue)
+        except StreamDeleted as error:
+            await self._park(queue, error)
+            return 0
+
+    async def _append(self, queue: StreamQueue) -> int:
+        batch = leading_batch(queue.entries, events_max=queue.events_max)
+        if not batch:
+            return 0
+        revision = self.outbox.cursors[queue.number].acked_revision
+        assert revision is not None, "verified streams have a revision"
+        try:
+            await self.event_store.append(queue.name, new_events(batch), expected_revision=revision)
+        except WrongExpectedRevision as error:
+            self._conflict(queue, error)
+            return 0
+        except (AppendTooLarge, RequestRefused) as error:
+            await self._split(queue, batch, error)
+            return 0
+        # The revision is computed: what the server answers may be that of an earlier try.
+        self.outbox.cursors.acknowledge(
+            queue.number,
+            revision=revision + len(batch),
+            event_id=batch[-1].event_id,
+            position=batch[-1].position,
+            count=len(batch),
+        )
+        self.queues.forwarded(queue, batch[-1].position)
+        queue.is_tail_seen, queue.conflicts = True, 0
+        queue.events_max = min(BATCH_EVENTS_MAX, queue.events_max * 2)
+        return len(batch)
+
+    def _conflict(self, queue: StreamQueue, error: WrongExpectedRevision) -> None:
+        queue.is_verified = False
+        queue.refused_at = error.actual
+        queue.conflicts += 1
+        if queue.conflicts >= CONFLICTS_MAX:
+            queue.conflicts = 0
+            raise EventStoreUnavailable(
+                f"{queue.name} refuses appends that reading it back does not explain"
+            ) from error
+
+    async def _split(self, queue: StreamQueue, batch: list[Entry], error: EventStoreError) -> None:
+        """Halve what is too large or wrong until it is one event; that one is set aside, and the stream goes on."""
+        if len(batch) > 1:
+            queue.events_max = len(batch) // 2
+            return
+        entry = batch[0]
+        reason = "too_large" if isinstance(error, AppendTooLarge) else "refused"
+        facts = facts_of(entry.data, entry.metadata)
+        body: dict[str, Json] = {
+            "stream": queue.name,
+            "eventId": str(entry.event_id),
+            "type": entry.type,
+            "position": entry.position,
+            "run": facts.run,
+            **({} if facts.sequence is None else {"sequence": facts.sequence}),
+            "reason": reason,
+            "detail": str(error),
+        }
+        log.error("event_quarantined", **body)
+        declaration = self.author.control(EventType.EVENT_QUARANTINED, body, device_id=facts.device_id)
+        await self.outbox.quarantine(entry, reason=encode_json([reason, str(error)]), declarations=(declaration,))
+        self.outbox.cursors.advance(queue.number, position=entry.position)
+        self.queues.forwarded(queue, entry.position)
+        queue.events_max = BATCH_EVENTS_MAX
+
+    async def _park(self, queue: StreamQueue, error: StreamDeleted) -> None:
+        """Never re-create what somebody deleted for ever; the entries stay until an operator decides."""
+        log.error("stream_parked", stream=queue.name, error=str(error))
+        message = f"{queue.name} was deleted in the event store; its events are kept here until somebody decides"
+        alarm = self.author.control(
+            EventType.ALARM_RAISED, {"alarm": "stream_parked", "message": message, "stream": queue.name}
+        )
+        await self.outbox.park(queue.number, "deleted in the event store", alarm)
+        self.queues.restart(queue, self.outbox.cursors[queue.number].forwarded_position)

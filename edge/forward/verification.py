@@ -1,0 +1,215 @@
+"""Brings what this file believes of a stream and what the event store holds together (DESIGN "Exactly once, precisely").
+
+Done for each stream when a run first uses it, after each loss of the link, and after each refusal or unknown outcome.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from edge.domain.author import Author
+from edge.domain.event import EventType, Json, RecordedEvent
+from edge.domain.event_store import NO_STREAM, EventStore, StreamNotFound
+from edge.forward.origin import Kinship, Origin, origin_of
+from edge.forward.queues import Queues, StreamQueue
+from edge.forward.reconcile import Landed, Standing, standing, standing_at_end
+from edge.storage.outbox import Outbox
+
+log = structlog.get_logger()
+
+# Events of one read. A reconcile after a lost answer reads one batch; reading is slow in the client (5,000 events/s).
+PAGE_EVENTS = 200
+RESENT_PAGE_BYTES = 512 * 1024
+
+
+class CloneDetected(Exception):  # noqa: N818 - the vocabulary's word
+    """Another daemon with a copy of this database forwards into the same streams. Remedy: a person decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """Verifies one stream at a time; holds no state of its own."""
+
+    event_store: EventStore
+    outbox: Outbox
+    queues: Queues
+    author: Author
+    # The last position of the runs before this one: only entries up to here can have landed without us knowing.
+    first_position: int
+    # Called once per stream and kind of stranger, to raise an alarm.
+    on_foreign: Callable[[StreamQueue, RecordedEvent], None]
+
+    async def verify(self, queue: StreamQueue) -> None:
+        """Read the stream back and move its cursor to where it really is. Raises EventStoreError, CloneDetected."""
+        cursor = self.outbox.cursors[queue.number]
+        if cursor.acked_revision is None:
+            await self._adopt(queue)
+        else:
+            await self._continue(queue, cursor.acked_revision, cursor.acked_event_id)
+        queue.is_verified = queue.is_tail_seen = True
+        queue.refused_at = None
+
+    def _origin(self, event: RecordedEvent) -> Origin:
+        return origin_of(event, gateway_id=self.author.gateway_id, is_known=self.outbox.is_known)
+
+    async def _adopt(self, queue: StreamQueue) -> None:
+        """Take over a stream that this file, as far as it knows, never appended to. Never reads its history."""
+        try:
+            tail = await self.event_store.read_backward(queue.name, limit=1)
+        except StreamNotFound:
+            tail = []
+        if not tail:
+            # Nothing there, or all of it truncated: a refusal tells the revision then.
+            revision = NO_STREAM if queue.refused_at is None else queue.refused_at
+            self._acknowledge(queue, Landed(revision=revision, event_id=None))
+            return
+        landed = Landed(revision=tail[0].revision, event_id=tail[0].event_id)
+        landed.add(tail[0], self._origin(tail[0]))
+        cursor = self.outbox.cursors[queue.number]
+        has_older_entries = cursor.is_lagging and cursor.forwarded_position < self.first_position
+        if landed.position == 0 and has_older_entries:
+            # A database that was restored: entries of its earlier runs may have landed before the tail.
+            landed.position = await self._newest_known_position(queue, before=tail[0].revision)
+        await self._tell_strangers(queue, landed)
+        self._acknowledge(queue, landed)
+
+    async def _newest_known_position(self, queue: StreamQueue, *, before: int) -> int:
+        """Read backward to the newest event of ours. Ends at the latest where the lost life began."""
+        while before > 0:
+            page = await self.event_store.read_backward(queue.name, limit=PAGE_EVENTS, from_revision=before - 1)
+            for event in page:
+                origin = self._origin(event)
+                if origin.kinship is Kinship.OURS and origin.position is not None:
+                    return origin.position
+            if not page:
+                return 0
+            before = page[-1].revision
+        return 0
+
+    async def _continue(self, queue: StreamQueue, acked: int, acked_event_id: UUID | None) -> None:
+        try:
+            page = await self.event_store.read_forward(queue.name, from_revision=max(acked, 0), limit=PAGE_EVENTS)
+        except StreamNotFound:
+            # Softly deleted, or a store that was replaced: an append after the exact revision tells which.
+            is_pending = self.outbox.cursors[queue.number].is_lagging
+            if acked != NO_STREAM and (queue.refused_at == NO_STREAM or not is_pending):
+                await self._went_back(queue, acked)
+            return
+        found = standing(acked, acked_event_id, page)
+        if found is Standing.UNSEEN:
+            tail = await self.event_store.read_backward(queue.name, limit=1)
+            found = standing_at_end(acked, tail)
+        if found is Standing.WENT_BACK:
+            await self._went_back(queue, acked)
+        elif not page and queue.refused_at is not None:
+            self._settle_unseen(queue, acked, queue.refused_at)
+        else:
+            await self._read_on(queue, acked, acked_event_id, page)
+
+    def _settle_unseen(self, queue: StreamQueue, acked: int, revision: int) -> None:
+        """All events are truncated, yet the revision is another: there was one writer, so the difference is ours."""
+        log.warning("stream_read_truncated", stream=queue.name, acked_revision=acked, revision=revision)
+        # A stream adopted just now holds nothing of ours.
+        landed = [] if acked == NO_STREAM else list(queue.entries)[: max(0, revision - acked)]
+        position = landed[-1].position if landed else 0
+        self._acknowledge(queue, Landed(revision=revision, event_id=None, position=position, count=len(landed)))
+
+    async def _read_on(
+        self, queue: StreamQueue, acked: int, acked_event_id: UUID | None, page: list[RecordedEvent]
+    ) -> None:
+        landed = Landed(revision=acked, event_id=acked_event_id)
+        while page:
+            for event in page:
+                if event.revision > acked:
+                    landed.add(event, self._origin(event))
+            if len(page) < PAGE_EVENTS:
+                break
+            page = await self.event_store.read_forward(
+                queue.name, from_revision=page[-1].revision + 1, limit=PAGE_EVENTS
+            )
+        if landed.revision > acked:
+            await self._tell_strangers(queue, landed)
+            self._acknowledge(queue, landed)
+            log.info("stream_reconciled", stream=queue.name, revision=landed.revision, landed=landed.count)
+
+    def _acknowledge(self, queue: StreamQueue, landed: Landed) -> None:
+        self.outbox.cursors.acknowledge(
+            queue.number,
+            revision=landed.revision,
+            event_id=landed.event_id,
+            position=landed.position,
+            count=landed.count,
+        )
+        self.queues.forwarded(queue, landed.position)
+
+    async def _tell_strangers(self, queue: StreamQueue, landed: Landed) -> None:
+        if landed.foreign is not None:
+            self.on_foreign(queue, landed.foreign)
+        if landed.estranged is None:
+            return
+        event, origin = landed.estranged
+        body: dict[str, Json] = {
+            "stream": queue.name,
+            "revision": landed.revision,
+            "eventId": str(event.event_id),
+            "run": str(origin.run),
+            "position": origin.position,
+        }
+        if queue.is_tail_seen:
+            await self.outbox.record(self.author.control(EventType.OUTBOX_CLONE_DETECTED, body))
+            raise CloneDetected(
+                f"{queue.name} has events of another life of this gateway, from revision {event.revision}"
+            )
+        log.error("outbox_restored", stream=queue.name, revision=landed.revision, run=str(origin.run))
+        await self.outbox.record(self.author.control(EventType.OUTBOX_RESTORED, {**body, "reason": "unknown_run"}))
+
+    async def _went_back(self, queue: StreamQueue, acked: int) -> None:
+        """The store was restored or replaced: what it lost is pending again, as far as it is retained."""
+        tail: RecordedEvent | None = None
+        known: RecordedEvent | None = None
+        position, before = 0, None
+        while known is None:
+            try:
+                page = await self.event_store.read_backward(queue.name, limit=PAGE_EVENTS, from_revision=before)
+            except StreamNotFound:
+                break
+            tail = tail or next(iter(page), None)
+            for event in page:
+                origin = self._origin(event)
+                if origin.kinship is Kinship.OURS and origin.position is not None:
+                    known, position = event, origin.position
+                    break
+            if not page or page[-1].revision == 0:
+                break
+            before = page[-1].revision - 1
+        found = NO_STREAM if known is None else known.revision
+        again = await self._count_retained(queue, after=position)
+        body: dict[str, Json] = {
+            "stream": queue.name,
+            "expectedRevision": acked,
+            "foundRevision": found,
+            "sentAgain": again,
+            "lost": max(0, acked - found - again),
+        }
+        log.error("event_store_restored", **body)
+        await self.outbox.record(self.author.control(EventType.EVENT_STORE_RESTORED, body))
+        self.outbox.cursors.rewind(
+            queue.number,
+            revision=NO_STREAM if tail is None else tail.revision,
+            event_id=None if tail is None else tail.event_id,
+            position=position,
+            count=again,
+        )
+        self.queues.restart(queue, position)
+
+    async def _count_retained(self, queue: StreamQueue, *, after: int) -> int:
+        """Count the entries between a position and what was forwarded: they will be sent again."""
+        forwarded = min(self.outbox.cursors[queue.number].forwarded_position, queue.last_position)
+        count = 0
+        while after < forwarded:
+            page = await self.outbox.read_after(after, bytes_max=RESENT_PAGE_BYTES)
+            count += sum(entry.stream == queue.number and entry.position <= forwarded for entry in page.entries)
+            after = page.scanned_to
+        return count

@@ -1,0 +1,96 @@
+"""What must be true of the store at the end, whatever happened (P2): returns the violations as sentences."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from uuid import UUID
+
+from edge.domain.event import EventType, RecordedEvent
+from fakes.forwarding_world import GATEWAY, World
+
+
+def violations(world: World) -> list[str]:
+    """Find everything that breaks the promise."""
+    ours = {
+        stream: [event for event in state.events if event.event_id in world.accepted or _claims_ours(event)]
+        for stream, state in world.store.streams.items()
+    }
+    return [
+        *_doubled(ours),
+        *_missing(world, ours),
+        *_invented(world, ours),
+        *_disordered(ours),
+        *_gaps(ours),
+        *_false_alarms(world, ours),
+    ]
+
+
+Streams = dict[str, list[RecordedEvent]]
+
+
+def _claims_ours(event: RecordedEvent) -> bool:
+    return bool(json.loads(event.data).get("gatewayId") == GATEWAY)
+
+
+def _metadata(event: RecordedEvent) -> tuple[str, int]:
+    metadata = json.loads(event.metadata)
+    return metadata["run"], metadata["position"]
+
+
+def _doubled(ours: Streams) -> Iterator[str]:
+    counts = Counter(event.event_id for events in ours.values() for event in events)
+    yield from (f"event {event_id} is there {count} times" for event_id, count in counts.items() if count > 1)
+
+
+def _missing(world: World, ours: Streams) -> Iterator[str]:
+    there = {event.event_id for events in ours.values() for event in events}
+    quarantined = {
+        UUID(json.loads(event.data)["eventId"])
+        for events in ours.values()
+        for event in events
+        if event.type == EventType.EVENT_QUARANTINED
+    }
+    for event_id, accepted in world.accepted.items():
+        if event_id not in there | world.excused | quarantined and accepted.stream not in world.deleted:
+            yield f"accepted event {event_id} (position {accepted.position} of {accepted.stream}) is missing"
+
+
+def _invented(world: World, ours: Streams) -> Iterator[str]:
+    for stream, events in ours.items():
+        for event in events:
+            accepted = world.accepted.get(event.event_id)
+            if accepted is None:
+                yield f"event {event.event_id} in {stream} was never accepted"
+            elif (accepted.stream, accepted.data, accepted.metadata) != (stream, event.data, event.metadata):
+                yield f"event {event.event_id} in {stream} is not what was accepted"
+
+
+def _disordered(ours: Streams) -> Iterator[str]:
+    for stream, events in ours.items():
+        last: dict[str, int] = {}
+        for event in events:
+            run, position = _metadata(event)
+            if position <= last.get(run, 0):
+                yield f"{stream} revision {event.revision}: position {position} after {last[run]} of run {run}"
+            last[run] = position
+
+
+def _gaps(ours: Streams) -> Iterator[str]:
+    """Within each run a device's numbers are 1, 2, 3, … without a hole; what a copy lost is the end of a run."""
+    numbers: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for events in ours.values():
+        for event in events:
+            body = json.loads(event.data)
+            if "sequence" in body and event.type == EventType.SENSOR_READING_RECEIVED:
+                numbers[body["deviceId"], _metadata(event)[0]].append(body["sequence"])
+    for (device, run), sequence in numbers.items():
+        if sequence != list(range(1, len(sequence) + 1)):
+            yield f"{device} in run {run} has numbers {sequence}"
+
+
+def _false_alarms(world: World, ours: Streams) -> Iterator[str]:
+    if world.store_went_back:
+        return
+    for stream, events in ours.items():
+        if any(event.type == EventType.EVENT_STORE_RESTORED for event in events):
+            yield f"{stream} says that the event store went back, and it never did"

@@ -1,0 +1,125 @@
+"""One seed of the simulation: lives, kills, losses, restores, copies and foreign writers, chosen by chance."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fakes.event_store import Fault
+from fakes.forwarding_world import STORE_DOWN_S, Life, World
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+DEVICES = ("a", "b", "c")
+FAULTS = (Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.DELAYED, Fault.UNAVAILABLE)
+LIVES_MAX = 6
+
+
+class Story:
+    """What happens to a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.rng
+        # Each seed has its own weather.
+        self.fault_rate = self.rng.choice((0.0, 0.05, 0.3))
+        self.may_restore_store = self.rng.random() < 0.4
+        self.may_copy_database = self.rng.random() < 0.4
+        self.may_meet_strangers = self.rng.random() < 0.3
+        self.may_delete = self.rng.random() < 0.15
+        self._snapshots = [world.store.snapshot()]
+        self._copies: list[tuple[Path, set[UUID]]] = []
+
+    async def tell(self) -> None:
+        """Play all lives, then heal everything and let it settle."""
+        store = self.world.store
+        for _ in range(self.rng.randint(1, LIVES_MAX)):
+            store.choose_fault = self._fault
+            store.choose_read_fault = lambda _stream: self.rng.random() < self.fault_rate / 2
+            store.latency_s = lambda: self.rng.choice((0.0, 0.0, 0.02, 0.3))
+            store.cancelled_lands = lambda: self.rng.random() < 0.5
+            fuse = self.rng.choice((None, self.rng.randint(0, 60), self.rng.randint(0, 600)))
+            await self.world.live(self._busy, fuse=fuse)
+            self._between_lives()
+        self._heal()
+        await self.world.live(self._settle)
+
+    def _fault(self, _stream: str) -> Fault | None:
+        return self.rng.choice(FAULTS) if self.rng.random() < self.fault_rate else None
+
+    async def _busy(self, life: Life) -> None:
+        for _ in range(self.rng.randint(1, 40)):
+            for _ in range(self.rng.randint(0, 6)):
+                life.offer(self.rng.choice(DEVICES))
+            await self._weather()
+            await asyncio.sleep(self.rng.choice((0.0, 0.1, 0.6, 3.0, 12.0)))
+
+    async def _weather(self) -> None:
+        store = self.world.store
+        roll = self.rng.random()
+        if roll < 0.03:
+            store.go_down()
+        elif roll < 0.10 and store.down:
+            store.restart()
+        elif roll < 0.15:
+            self._snapshots.append(store.snapshot())
+        elif roll < 0.25 and store.delayed:
+            store.land(self.rng.randrange(len(store.delayed)))
+        elif roll < 0.28 and self.may_meet_strangers:
+            self._stranger()
+        elif roll < 0.29 and self.may_delete:
+            self.world.delete("sensorReadings-north-1.c")
+        elif roll < 0.31 and self.may_restore_store:
+            store.go_down()
+            await asyncio.sleep(STORE_DOWN_S)
+            self._restore_store()
+
+    def _between_lives(self) -> None:
+        if self.rng.random() < 0.3:
+            self._snapshots.append(self.world.store.snapshot())
+        if self.may_restore_store and self.rng.random() < 0.3:
+            self._restore_store()
+        if self.may_copy_database:
+            self._swap_database()
+        if self.may_meet_strangers and self.rng.random() < 0.3:
+            self._stranger()
+
+    def _restore_store(self) -> None:
+        self.world.restore_store(self.rng.choice([*self._snapshots, {}]))
+        if self.may_meet_strangers and self.rng.random() < 0.5:
+            for _ in range(self.rng.randint(1, 30)):
+                self._stranger()
+
+    def _stranger(self) -> None:
+        stream = f"sensorReadings-north-1.{self.rng.choice('ab')}"
+        self.world.append_foreign(stream)
+
+    def _swap_database(self) -> None:
+        if not self.world.directory.exists():
+            return
+        if self._copies and self.rng.random() < 0.5:
+            self.world.put_back(*self.rng.choice(self._copies))
+        elif self.rng.random() < 0.7:
+            self._copies.append((self.world.copy_database(), set(self.world.accepted)))
+
+    def _heal(self) -> None:
+        store = self.world.store
+        while store.delayed and self.rng.random() < 0.7:
+            store.land()
+        store.choose_fault = lambda _stream: None
+        store.choose_read_fault = lambda _stream: False
+        store.latency_s = lambda: 0.0
+        store.restart()
+
+    async def _settle(self, life: Life) -> None:
+        for device in DEVICES:
+            life.offer(device)
+        await life.settle()
+
+
+async def play_seed(directory: Path, seed: int, world: World | None = None) -> World:
+    """Play one seed in a directory; return the world as it is afterwards."""
+    world = world or World(directory=directory / "state", rng=random.Random(seed))
+    await Story(world).tell()
+    return world

@@ -1,0 +1,98 @@
+"""The seeded simulation. A failure names its seed; the same seed plays the same story.
+
+GREENHOUSE_EDGE_SEEDS says how many seeds (300), GREENHOUSE_EDGE_FIRST_SEED where they begin (0).
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from edge.domain.event import NewEvent
+from edge.forward import forwarder
+from edge.forward.queues import StreamQueue
+from edge.forward.stream import StreamForwarder
+from edge.storage.entry import Entry
+from fakes.event_store import FakeEventStore, Weak
+from fakes.forwarding_check import violations
+from fakes.forwarding_story import play_seed
+from fakes.forwarding_world import Seam, World
+from fakes.virtual_time import run_virtual
+
+SEEDS = int(os.environ.get("GREENHOUSE_EDGE_SEEDS", "300"))
+FIRST_SEED = int(os.environ.get("GREENHOUSE_EDGE_FIRST_SEED", "0"))
+SEEDS_PER_TEST = 10
+# A broken forwarder must be caught within so many.
+TEETH_SEEDS = 60
+
+
+def found_in(directory: Path, seed: int, seam: Callable[..., Seam] = Seam) -> list[str]:
+    world = World(directory=directory / f"{seed}" / "state", rng=Random(seed), seam=seam)
+    run_virtual(partial(play_seed, directory, seed, world))
+    return violations(world)
+
+
+@pytest.mark.parametrize("first", range(FIRST_SEED, FIRST_SEED + SEEDS, SEEDS_PER_TEST))
+def test_whatever_happens_every_event_is_there_once_and_in_order(tmp_path: Path, first: int) -> None:
+    for seed in range(first, first + SEEDS_PER_TEST):
+        found = found_in(tmp_path, seed)
+        assert not found, f"seed {seed}: " + "\n".join(found)
+
+
+def test_a_seed_plays_the_same_story_each_time(tmp_path: Path) -> None:
+    stories = []
+    for folder in ("first", "second"):
+        world = World(directory=tmp_path / folder / "state", rng=Random(11))
+        run_virtual(partial(play_seed, tmp_path, 11, world))
+        stories.append({stream: [e.event_id for e in state.events] for stream, state in world.store.streams.items()})
+    assert stories[0] == stories[1]
+
+
+class AnySeam(Seam):
+    """An append that does not say where it belongs."""
+
+    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> None:
+        del expected_revision
+        self._point()
+        await self._store.append_as(stream, events, Weak.ANY)
+        self._point()
+
+
+class MarksFirst(StreamForwarder):
+    """Notes the success before it has one."""
+
+    async def _append(self, queue: StreamQueue) -> int:
+        batch = forwarder_batch(queue)
+        if batch:
+            revision = self.outbox.cursors[queue.number].acked_revision
+            assert revision is not None
+            self.outbox.cursors.acknowledge(
+                queue.number,
+                revision=revision + len(batch),
+                event_id=batch[-1].event_id,
+                position=batch[-1].position,
+                count=len(batch),
+            )
+            self.queues.forwarded(queue, batch[-1].position)
+            events = [NewEvent(event_id=e.event_id, type=e.type, data=e.data, metadata=e.metadata) for e in batch]
+            await self.event_store.append(queue.name, events, expected_revision=revision)
+        return len(batch)
+
+
+def forwarder_batch(queue: StreamQueue) -> list[Entry]:
+    return list(queue.entries)[:500]
+
+
+def test_the_simulation_finds_appends_without_a_revision(tmp_path: Path) -> None:
+    def seam(store: FakeEventStore, point: Callable[[], None]) -> Seam:
+        return AnySeam(store, point)
+
+    assert any(found_in(tmp_path, seed, seam) for seed in range(TEETH_SEEDS))
+
+
+def test_the_simulation_finds_a_mark_before_its_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarder, "StreamForwarder", MarksFirst)
+    assert any(found_in(tmp_path, seed) for seed in range(TEETH_SEEDS))
