@@ -35,7 +35,9 @@ def find_daemon(*, gateway_id: str | None = None, state_directory: Path | None =
         named = state_directory or gateway_id
         raise DaemonNotFound(f"no daemon is running for {named}" if named else "no daemon is running")
     if len(notes) > 1:
-        known = "\n".join(f"  {note.gateway_id}: {note.site_file}, --state-dir {note.state_directory}" for note in notes)
+        known = "\n".join(
+            f"  {note.gateway_id}: {note.site_file}, --state-dir {note.state_directory}" for note in notes
+        )
         raise DaemonAmbiguous(f"several daemons are running; name one:\n{known}")
     return notes[0]
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 NAME = "greenhouse-edge"
 
+# A unix socket's address holds 107 bytes (sun_path, unix(7)); our file names take 22 of them.
+DIRECTORY_LENGTH_MAX = 107 - 22
+
 # Runtime directories that the systemd units use (RuntimeDirectory=greenhouse-edge/%i).
 UNIT_RUNTIME_DIRECTORY = Path("/run") / NAME
 
@@ -36,11 +39,13 @@ def default_state_directory(gateway_id: str) -> Path:
 
 def runtime_directory() -> Path:
     """Return the directory for sockets; the last resort is made private to the user."""
+    candidates = []
     if named := os.environ.get("RUNTIME_DIRECTORY"):
-        return Path(named.split(":")[0])
+        candidates.append(Path(named.split(":")[0]))
     if named := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(named) / NAME
-    return Path(tempfile.gettempdir()) / f"{NAME}-{os.getuid()}"
+        candidates.append(Path(named) / NAME)
+    last_resort = Path(tempfile.gettempdir()) / f"{NAME}-{os.getuid()}"
+    return next((path for path in candidates if len(os.fsencode(path)) <= DIRECTORY_LENGTH_MAX), last_resort)
 
 
 def make_runtime_directory() -> Path:

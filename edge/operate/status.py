@@ -25,7 +25,7 @@ class GatewayStatus:
     now: str
     event_store: object
     outbox: object
-    devices: object
+    fleet: object
 
 
 def as_json(value: object) -> Json:

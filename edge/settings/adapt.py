@@ -1,16 +1,19 @@
 """From a table to a frozen dataclass: unknown keys, wrong types and impossible values become sentences."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from math import isfinite
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints, runtime_checkable
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
-from edge.settings.document import Table
+from edge.settings.credentials import holds_userinfo
+from edge.settings.document import Place, Table
+from edge.settings.positions import KeyPath
 from edge.settings.problems import Problem
 
 Data = TypeVar("Data")
@@ -49,11 +52,22 @@ class Checked(Protocol):
         """Sentences about values that do not go together; empty if all is well."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fault:
+    """One thing that pydantic found."""
+
+    type: str
+    location: tuple[str | int, ...]
+    message: str
+    context: Mapping[str, object]
+
+
 # Building one takes milliseconds; there are about a dozen.
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
-def _adapter(data_class: type) -> TypeAdapter[Any]:
+def adapter_of(data_class: type) -> TypeAdapter[Any]:
+    """Return pydantic's view of a frozen dataclass."""
     if data_class not in _ADAPTERS:
         _refuse_unknown_keys(data_class)
         _ADAPTERS[data_class] = TypeAdapter(data_class)
@@ -72,28 +86,50 @@ def _refuse_unknown_keys(annotation: object) -> None:
 
 def adapt(data_class: type[Data], table: Table, report: list[Problem]) -> Data | None:
     """Make an instance of a frozen dataclass from a table; None after adding every mistake to `report`."""
-    before = len(report)
     names = {item.name for item in fields(data_class)}  # type: ignore[arg-type]  # every caller brings a dataclass
-    report.extend(unknown_keys(table, names))
-    report.extend(
-        table.place.problem(f"{item.name} is required")
-        for item in fields(data_class)  # type: ignore[arg-type]
-        if item.name not in table.values and item.default is MISSING and item.default_factory is MISSING
-    )
+    problems = [*unknown_keys(table, names), *_missing(data_class, table)]
     known = {key: value for key, value in table.values.items() if key in names}
-    report.extend(table.place_of(key).problem("must be a finite number") for key in known if not _is_finite(known[key]))
+    wrong = {key for key in known if not _is_finite(known[key])}
+    problems.extend(table.place_of(key).problem("must be a finite number") for key in sorted(wrong))
+    problems.extend(
+        table.place_of(key).problem(f"{key} must not hold user and password; name a credential instead")
+        for key, value in known.items()
+        if isinstance(value, str) and holds_userinfo(value)
+    )
+    adapted, faults = _validated(data_class, known)
+    problems.extend(_problems(table, faults))
+    wrong.update(str(fault.location[0]) for fault in faults if fault.location)
+    if adapted is None and wrong:
+        # What the other keys say is told in the same run, as far as it can be told without the wrong ones.
+        adapted, _ = _validated(data_class, {key: value for key, value in known.items() if key not in wrong})
+    if isinstance(adapted, Checked):
+        rest = known.keys() - wrong
+        told = [said for said in adapted.mistakes() if not problems or _speaks_of(said, rest, wrong)]
+        problems.extend(_mistake(table, said) for said in told)
+    report.extend(problems)
+    return None if problems else adapted
+
+
+def _missing(data_class: type, table: Table) -> list[Problem]:
+    return [
+        table.place.problem(f"{item.name} is required")
+        for item in fields(data_class)
+        if item.name not in table.values and item.default is MISSING and item.default_factory is MISSING
+    ]
+
+
+def _validated(data_class: type[Data], values: Mapping[str, object]) -> tuple[Data | None, list[_Fault]]:
     try:
         # Through JSON, where strict means what TOML means: text is not a number, but may name a path or a choice.
-        adapted: Data = _adapter(data_class).validate_json(json.dumps(known, default=str), strict=True)
+        adapted: Data = adapter_of(data_class).validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        report.extend(_problem(table, item) for item in details if item["type"] != "missing" or len(item["loc"]) > 1)
-        return None
-    if len(report) > before:
-        return None
-    if isinstance(adapted, Checked):
-        report.extend(_mistake(table, mistake) for mistake in adapted.mistakes())
-    return adapted if len(report) == before else None
+        faults = [
+            _Fault(type=item["type"], location=item["loc"], message=item["msg"], context=item.get("ctx", {}))
+            for item in error.errors(include_url=False)
+        ]
+        # What the table itself lacks has been told already.
+        return None, [fault for fault in faults if fault.type != "missing" or len(fault.location) > 1]
+    return adapted, []
 
 
 def _is_finite(value: object) -> bool:
@@ -103,11 +139,20 @@ def _is_finite(value: object) -> bool:
     return not isinstance(value, float) or isfinite(value)
 
 
+def _speaks_of(sentence: str, keys: AbstractSet[str], wrong: AbstractSet[str]) -> bool:
+    """Whether a sentence is about one of these keys, and of no value that was left out for being wrong."""
+    words = re.findall(r"\w+", sentence)
+    return bool(words) and words[0] in keys and wrong.isdisjoint(words)
+
+
 def _mistake(table: Table, sentence: str) -> Problem:
-    """A sentence that starts with a key ("tcp_port is 0; …") stands at that key."""
-    subject = sentence.split(" ", maxsplit=1)[0]
-    place = table.place_of(subject) if subject in table.values else table.place
-    return place.problem(sentence)
+    """A sentence that starts with a key ("tcp_port is 0; …", "remote.gain.min is …") stands at that key."""
+    path = _known_path(table.values, sentence.split(" ", maxsplit=1)[0].split("."))
+    return _place(table, path).problem(sentence)
+
+
+def _place(table: Table, path: KeyPath) -> Place:
+    return table.place_of(str(path[0])).inner(*path[1:]) if path else table.place
 
 
 def unknown_keys(table: Table, known: Iterable[str]) -> list[Problem]:
@@ -122,25 +167,40 @@ def unknown_keys(table: Table, known: Iterable[str]) -> list[Problem]:
     return problems
 
 
-def _problem(table: Table, details: ErrorDetails) -> Problem:
-    location = details["loc"]
-    if not location:  # the dataclass itself refused
-        return table.place.problem(_sentence(details))
-    place = table.place_of(str(location[0]))
-    # Unions add the name of the branch that was tried; it is no part of the document.
-    inner = [part for part in location[1:] if isinstance(part, int) or part.isidentifier()]
-    if details["type"] == "missing":
-        return place.inner(*inner[:-1]).problem(f"{inner[-1]} is required")
-    return place.inner(*inner).problem(_sentence(details))
+def _problems(table: Table, faults: Sequence[_Fault]) -> list[Problem]:
+    """Turn faults into mistakes; what the branches of a union say of one value is one mistake."""
+    sentences: dict[Place, list[str]] = {}
+    for fault in faults:
+        place = _place(table, _known_path(table.values, fault.location))
+        required = fault.type == "missing"
+        sentences.setdefault(place, []).append(f"{fault.location[-1]} is required" if required else _sentence(fault))
+    return [place.problem(_joined(said)) for place, said in sentences.items()]
 
 
-def _sentence(details: ErrorDetails) -> str:
-    context: Mapping[str, Any] = details.get("ctx", {})
-    template = _SENTENCES.get(details["type"])
+def _joined(sentences: Sequence[str]) -> str:
+    first, *rest = dict.fromkeys(sentences)
+    return " or ".join([first, *(sentence.removeprefix("must be ") for sentence in rest)])
+
+
+def _known_path(value: object, location: Sequence[str | int]) -> KeyPath:
+    """The part of pydantic's location that is in the document: a union adds the name of the branch that was tried."""
+    path: KeyPath = ()
+    for part in location:
+        in_table = isinstance(value, Mapping) and part in value
+        in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if not in_table and not in_list:
+            break
+        value = value[part]  # type: ignore[index]
+        path = (*path, part)
+    return path
+
+
+def _sentence(fault: _Fault) -> str:
+    template = _SENTENCES.get(fault.type)
     if template is not None:
-        return template.format(**context)
-    if details["type"] == "value_error":
-        return str(context["error"])
-    if details["type"] == "unexpected_keyword_argument":
-        return "unknown key"
-    return details["msg"]
+        return template.format(**fault.context)
+    if fault.type == "value_error":
+        return str(fault.context["error"])
+    if fault.type == "unexpected_keyword_argument":
+        return f"unknown key {fault.location[-1]!r}"
+    return fault.message

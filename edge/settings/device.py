@@ -1,13 +1,13 @@
 """A device of the site file over its profile: settings in canonical units."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import MISSING, fields
+from difflib import get_close_matches
 
 from edge.domain.driver import DriverKind
 from edge.domain.identifier import is_identifier
 from edge.domain.quantity import IDENTITY, QUANTITIES, Conversion, Quantity, conversion, quantity_of, units_for
 from edge.domain.settings import (
-    HEARTBEAT_S,
     DeviceRemote,
     DeviceSettings,
     PointRemote,
@@ -19,7 +19,7 @@ from edge.settings.adapt import adapt, unknown_keys
 from edge.settings.document import Table
 from edge.settings.problems import Problem
 from edge.settings.profile import Profile
-from edge.settings.tables import DeviceTable, PointTable
+from edge.settings.tables import ConnectionTable, DeviceTable, PointTable
 
 _DEVICE_KEYS = tuple(item.name for item in fields(DeviceTable))
 _POINT_KEYS = tuple(item.name for item in fields(PointTable))
@@ -37,13 +37,16 @@ def build_device(
     head = adapt(DeviceTable, merged.only(*_DEVICE_KEYS), report)
     options: object | None = adapt(kind.device_options, merged.only(*option_names), report)
     points = list(_points(table, profile, kind, report))
-    if not points:
+    if not table.values.get("point") and not (profile and profile.points):
         report.append(
             table.place.problem("the device has no points; name a profile or write [connection.device.point.…]")
         )
     if head is None or options is None or len(report) > before:
         return None
     interval_s = head.poll_interval_s or max(poll_interval_s, head.poll_interval_min_s)
+    if head.max_silence_s is not None and head.max_silence_s < interval_s:
+        sentence = f"max_silence_s is {head.max_silence_s:g}; the device is asked every {interval_s:g} s"
+        report.append(merged.place_of("max_silence_s").problem(sentence))
     if interval_s < head.poll_interval_min_s:
         sentence = (
             f"poll_interval_s is {interval_s:g}; the device gives no new value within {head.poll_interval_min_s:g} s"
@@ -64,6 +67,30 @@ def build_device(
     )
 
 
+def check_device_alone(table: Table, kind: DriverKind, report: list[Problem]) -> None:
+    """Add the mistakes that can be told of a device whose profile cannot be read."""
+    own = table.without("point")
+    report.extend(unknown_keys(own, (*_DEVICE_KEYS, *(item.name for item in fields(kind.device_options)))))
+    adapt(DeviceTable, own.only(*_DEVICE_KEYS), report)
+    points = table.table("point", report)
+    for point in (points.table(key, report) for key in points.values):
+        report.extend(unknown_keys(point, (*_POINT_KEYS, *(item.name for item in fields(kind.point_options)))))
+        adapt(PointTable, point.only(*_POINT_KEYS), report)
+
+
+def clashes(kind: DriverKind) -> Iterator[str]:
+    """Options of a driver that could never be set, since the site file's own keys have their names."""
+    ours = {
+        kind.connection_options: (*(item.name for item in fields(ConnectionTable)), "device"),
+        kind.device_options: (*_DEVICE_KEYS, "point"),
+        kind.point_options: _POINT_KEYS,
+    }
+    for options, keys in ours.items():
+        for item in fields(options):
+            if item.name in keys:
+                yield f"the driver's option {item.name!r} ({options.__name__}) has the name of a key of the site file"
+
+
 def default_max_silence_s(poll_interval_s: float, points: list[PointSettings]) -> float:
     """Six polls; longer where every point may keep still for its heartbeat (DESIGN section 4.3)."""
     silence_s = 6 * poll_interval_s
@@ -77,14 +104,32 @@ def _points(table: Table, profile: Profile | None, kind: DriverKind, report: lis
     own = table.table("point", report)
     described = {} if profile is None else profile.points
     for point_id in [*described, *(key for key in own.values if key not in described)]:
+        point = own.table(point_id, report) if point_id in own.values else None
         if not is_identifier(point_id):
             report.append(own.place_of(point_id).problem(f"{point_id!r} is no id: small letters, digits, - and _"))
             continue
-        point = own.table(point_id, report) if point_id in own.values else None
+        if point is not None and profile is not None and _is_mistaken(point_id, point, profile, kind):
+            report.append(own.place_of(point_id).problem(_no_such_point(point_id, profile)))
+            continue
         merged = _merged(point, described.get(point_id))
         built = _build_point(point_id, merged, kind, report)
         if built is not None:
             yield built
+
+
+def _is_mistaken(point_id: str, point: Table, profile: Profile, kind: DriverKind) -> bool:
+    """Whether a table that says nothing of how its point is read was meant for a point of the profile."""
+    options = fields(kind.point_options)
+    if point_id in profile.points or any(item.name in point.values for item in options):
+        return False
+    needs = any(item.default is MISSING and item.default_factory is MISSING for item in options)
+    return needs or bool(get_close_matches(point_id, profile.points, n=1))
+
+
+def _no_such_point(point_id: str, profile: Profile) -> str:
+    near = get_close_matches(point_id, profile.points, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(profile.points)}"
+    return f"the profile {profile.identity.id!r} has no point {point_id!r}; {hint}"
 
 
 def _merged(own: Table | None, described: Table | None) -> Table:
@@ -113,10 +158,10 @@ def _build_point(point_id: str, table: Table, kind: DriverKind, report: list[Pro
         options=options,
         range=_range(head, way),
         publish=head.publish,
-        gain=1.0 if head.gain is None else head.gain,
-        offset=head.offset or 0.0,
-        deadband=head.deadband or 0.0,
-        max_silence_s=HEARTBEAT_S if head.max_silence_s is None else head.max_silence_s,
+        gain=head.gain,
+        offset=head.offset,
+        deadband=head.deadband,
+        max_silence_s=head.max_silence_s,
         remote=head.remote.remote() if head.remote else PointRemote(),
     )
 
@@ -126,8 +171,9 @@ def _quantity(
 ) -> Quantity | None:
     if head.quantity is not None:
         if head.quantity not in QUANTITIES:
-            sentence = f"unknown quantity {head.quantity!r}; known are {', '.join(QUANTITIES)}"
-            report.append(table.place_of("quantity").problem(sentence))
+            near = get_close_matches(head.quantity, QUANTITIES, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(QUANTITIES)}"
+            report.append(table.place_of("quantity").problem(f"unknown quantity {head.quantity!r}; {hint}"))
         return QUANTITIES.get(head.quantity)
     found = quantity_of(point_id) if value_type is ValueType.NUMBER else None
     if found is None and head.publish and value_type is ValueType.NUMBER:

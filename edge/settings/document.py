@@ -10,7 +10,7 @@ from edge.settings.positions import KeyPath, path_text, positions_of
 from edge.settings.problems import ConfigurationInvalid, Problem
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Document:
     """One file as it was read."""
 
@@ -36,8 +36,8 @@ def read_document(file: Path) -> Document:
     except OSError as error:
         raise _unreadable(file, 1, 1, f"cannot be read: {error.strerror or error}") from error
     try:
-        # A TOML line ends in a line feed, with or without a carriage return.
-        text = content.decode("utf-8").replace("\r\n", "\n")
+        # A TOML line ends in a line feed, with or without a carriage return; some editors write a byte order mark.
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _unreadable(file, line, 1, "is not UTF-8") from error

@@ -16,8 +16,12 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        subject = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.line}:{self.column}: {subject}{self.message}"
+        return self.text()
+
+    def text(self, severity: str = "") -> str:
+        """Return `file:line:column: path: message`, as editors and compilers' readers know it."""
+        parts = (f"{self.file}:{self.line}:{self.column}", severity, self.path, self.message)
+        return ": ".join(part for part in parts if part)
 
 
 class ConfigurationInvalid(Exception):  # noqa: N818 - the vocabulary's words

@@ -9,11 +9,14 @@ from edge.domain.driver import DriverKind
 from edge.domain.identifier import is_identifier
 from edge.domain.settings import ProfileIdentity
 from edge.settings.adapt import adapt, unknown_keys
-from edge.settings.document import Document, Place, Table, read_document
+from edge.settings.document import Place, Table, read_document
+from edge.settings.positions import path_text
 from edge.settings.problems import Problem
 from edge.settings.tables import SITE_POINT_KEYS, LineTable, ProfileTable
 
 PROFILE_FOLDER = "profiles"
+# The driver's option that a profile calls `offset`.
+RAW_OFFSET = "raw_offset"
 _TABLES = ("profile", "defaults", "timing", "read", "point")
 
 
@@ -54,41 +57,35 @@ def profile_names(site_file: Path) -> list[str]:
 
 
 def load_profile(file: Path, kind: DriverKind, report: list[Problem]) -> Profile | None:
-    """Read a profile; None after adding its mistakes. Raises ConfigurationInvalid if it is no TOML at all."""
+    """Read a profile, adding its mistakes to `report`; None if it is for another driver.
+
+    With mistakes it is as complete as it can be, so that those of the device are told in the same run.
+    Raises ConfigurationInvalid if it is no TOML at all.
+    """
     document = read_document(file)
     whole = Table(place=Place(document=document, path=()), values=document.tree)
-    before = len(report)
     report.extend(unknown_keys(whole, _TABLES))
-    head = adapt(ProfileTable, whole.table("profile", report), report)
-    if head is None:
+    table = whole.table("profile", report)
+    head = adapt(ProfileTable, table, report)
+    # Where [profile] has mistakes, Settings never come out; the rest is read only to tell its own.
+    head = head or ProfileTable(id=file.stem, version=0, driver=kind.name, title="", source="")
+    if head.id != file.stem:
+        sentence = f"id is {head.id!r}; it must be the file's name, {file.stem!r}"
+        report.append(table.place_of("id").problem(sentence))
+    if head.driver != kind.name:
+        sentence = f"the profile is for driver {head.driver!r}, the connection has {kind.name!r}"
+        report.append(table.place_of("driver").problem(sentence))
         return None
-    report.extend(_mistakes(whole, head, file, kind))
-    option_names = {item.name for item in fields(kind.device_options)}
-    line, device = _defaults(whole, option_names, report)
-    points = _points(whole, report)
-    if len(report) > before:
-        return None
-    identity = ProfileIdentity(id=head.id, version=head.version, digest=document.digest)
+    line, device = _defaults(whole, {item.name for item in fields(kind.device_options)}, report)
     return Profile(
-        identity=identity,
+        identity=ProfileIdentity(id=head.id, version=head.version, digest=document.digest),
         driver=head.driver,
         title=head.title,
         source=head.source,
         line=line,
         device=device,
-        points=points,
+        points=_points(whole, {item.name for item in fields(kind.point_options)}, report),
     )
-
-
-def _mistakes(whole: Table, head: ProfileTable, file: Path, kind: DriverKind) -> list[Problem]:
-    place = whole.place.inner("profile")
-    problems = []
-    if head.id != file.stem:
-        problems.append(place.inner("id").problem(f"id is {head.id!r}; it must be the file's name, {file.stem!r}"))
-    if head.driver != kind.name:
-        sentence = f"the profile is for driver {head.driver!r}, the connection has {kind.name!r}"
-        problems.append(place.inner("driver").problem(sentence))
-    return problems
 
 
 def _defaults(whole: Table, option_names: set[str], report: list[Problem]) -> tuple[LineTable, Table]:
@@ -103,29 +100,38 @@ def _defaults(whole: Table, option_names: set[str], report: list[Problem]) -> tu
     for name, keys in known.items():
         table = whole.table(name, report)
         report.extend(unknown_keys(table, keys))
+        report.extend(
+            table.place_of(key).problem(f"{key} is there twice: also as {path_text(device.place_of(key).path)}")
+            for key in table.values
+            if key in device.values
+        )
         device = table.only(*keys).without(*line_names).over(device)
     line = adapt(LineTable, whole.table("defaults", report).only(*line_names), report)
     return line or LineTable(), device
 
 
-def _points(whole: Table, report: list[Problem]) -> dict[str, Table]:
+def _points(whole: Table, option_names: set[str], report: list[Problem]) -> dict[str, Table]:
     table = whole.table("point", report)
     points: dict[str, Table] = {}
     for point_id in table.values:
         if not is_identifier(point_id):
             report.append(table.place_of(point_id).problem(f"{point_id!r} is no id: small letters, digits, - and _"))
             continue
-        point = table.table(point_id, report)
-        report.extend(
-            point.place_of(key).problem(f"{key} belongs to one device, in the site file")
-            for key in SITE_POINT_KEYS
-            if key in point.values
-        )
-        # In a profile `offset` is the device's own, beside `scale`; in a site file it is the correction.
-        points[point_id] = point.renamed("offset", "raw_offset")
+        points[point_id] = _point(table.table(point_id, report), option_names, report)
     return points
 
 
-def document_of(profile: Profile) -> Document:
-    """The file that a profile was read from."""
-    return profile.device.place.document
+def _point(point: Table, option_names: set[str], report: list[Problem]) -> Table:
+    """Return a point with the driver's names for its keys.
+
+    In a profile `offset` is the device's own, beside `scale`; in a site file it is the correction of one device.
+    """
+    refused = SITE_POINT_KEYS if RAW_OFFSET in option_names else (*SITE_POINT_KEYS, "offset")
+    report.extend(
+        point.place_of(key).problem(f"{key} belongs to one device, in the site file")
+        for key in refused
+        if key in point.values
+    )
+    if RAW_OFFSET in point.values:
+        report.append(point.place_of(RAW_OFFSET).problem(f"{RAW_OFFSET} is called offset in a profile"))
+    return point.without(*refused, RAW_OFFSET).renamed("offset", RAW_OFFSET)

@@ -1,14 +1,13 @@
 """The site file: read once, at the door. Either frozen Settings come out, or every mistake with its line."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from drivers import DriverUnknown, driver_kind
 from edge.domain.driver import DriverKind
 from edge.domain.identifier import is_identifier
 from edge.domain.settings import (
-    POLL_INTERVAL_S,
     ConnectionSettings,
     DeviceSettings,
     EventStoreSettings,
@@ -18,10 +17,12 @@ from edge.domain.settings import (
     StreamTemplates,
 )
 from edge.settings.adapt import adapt, unknown_keys
-from edge.settings.device import build_device
+from edge.settings.cautions import cautions
+from edge.settings.device import build_device, check_device_alone, clashes
 from edge.settings.document import Place, Table, read_document
 from edge.settings.problems import ConfigurationInvalid, Problem
 from edge.settings.profile import Profile, find_profile, load_profile, profile_names
+from edge.settings.streams import shared_streams
 from edge.settings.tables import ConnectionTable, GatewayTable
 
 FindKind = Callable[[str], DriverKind]
@@ -38,12 +39,14 @@ def load_settings(file: Path, *, find_kind: FindKind = driver_kind) -> Settings:
 class SiteReader:
     """Reads one site file; keeps the mistakes it meets, and the profiles it has read."""
 
-    def __init__(self, file: Path, find_kind: FindKind) -> None:
+    def __init__(self, file: Path, find_kind: FindKind = driver_kind) -> None:
         self._file = file
         self._find_kind = find_kind
         self._report: list[Problem] = []
         # None = has mistakes, which are told once.
         self.profiles: dict[tuple[str, str], Profile | None] = {}
+        # What is allowed and yet fails in the field; known when the file has been read.
+        self.cautions: list[Problem] = []
 
     def read(self) -> Settings:
         """Read the file. Raises ConfigurationInvalid."""
@@ -58,36 +61,43 @@ class SiteReader:
         streams = adapt(StreamTemplates, whole.table("streams", report), report)
         connections = [self._connection(table) for table in whole.tables("connection", report)]
         self._check_ids(whole)
-        if report:
+        if not site or not gateway or not event_store or not outbox or not streams:
             raise ConfigurationInvalid(report)
-        assert site and gateway and event_store and outbox and streams  # noqa: PT018 - adapt reported what is None
-        return Settings(
+        settings = Settings(
             file=self._file,
             digest=document.digest,
             site=site,
             gateway_id=gateway.id or site.id,
-            event_store=event_store,
+            event_store=_beside(self._file, event_store),
             outbox=outbox,
             streams=streams,
             connections=tuple(connection for connection in connections if connection is not None),
         )
+        report.extend(shared_streams(whole.table("streams", report), settings))
+        if report:
+            raise ConfigurationInvalid(report)
+        self.cautions = cautions(whole, settings, self.profiles)
+        return settings
 
     def _connection(self, table: Table) -> ConnectionSettings | None:
         head = adapt(ConnectionTable, table.only(*_CONNECTION_KEYS), self._report)
-        if head is None:
+        driver = table.values.get("driver")
+        if not isinstance(driver, str):
             return None
         try:
-            kind = self._find_kind(head.driver)
+            kind = self._find_kind(driver)
         except DriverUnknown as error:
             self._report.append(table.place_of("driver").problem(str(error)))
             return None
+        self._report.extend(table.place_of("driver").problem(sentence) for sentence in clashes(kind))
         options = adapt(kind.connection_options, table.without(*_CONNECTION_KEYS, "device"), self._report)
-        poll_interval_s = head.poll_interval_s or POLL_INTERVAL_S
-        devices = [self._device(item, kind, poll_interval_s) for item in table.tables("device", self._report)]
+        # Where the connection has mistakes, Settings never come out; its devices are read only to tell theirs.
+        head = head or ConnectionTable(id="", driver=driver)
+        devices = [self._device(item, kind, head.poll_interval_s) for item in table.tables("device", self._report)]
         if not devices:
             self._report.append(table.place.problem("the connection has no devices: add [[connection.device]]"))
         built = tuple(device for device in devices if device is not None)
-        return ConnectionSettings(id=head.id, driver=head.driver, options=options, devices=built)
+        return ConnectionSettings(id=head.id, driver=driver, options=options, devices=built)
 
     def _device(self, table: Table, kind: DriverKind, poll_interval_s: float) -> DeviceSettings | None:
         name = table.values.get("profile")
@@ -95,6 +105,8 @@ class SiteReader:
         if isinstance(name, str):
             profile = self._profile(name, table, kind)
             if profile is None:
+                # What the profile would have brought is not missing; the rest can be told.
+                check_device_alone(table, kind, self._report)
                 return None
         return build_device(table, profile, kind, poll_interval_s=poll_interval_s, report=self._report)
 
@@ -131,6 +143,13 @@ class SiteReader:
             if isinstance(given, str) and not is_identifier(given):
                 sentence = f"{given!r} is no id: small letters, digits, - and _, at most 64, no dots"
                 self._report.append(table.place_of("id").problem(sentence))
+
+
+def _beside(file: Path, event_store: EventStoreSettings) -> EventStoreSettings:
+    """A path in a site file is meant from where the site file is."""
+    if event_store.ca_file is None:
+        return event_store
+    return replace(event_store, ca_file=file.parent / event_store.ca_file)
 
 
 def _ids(whole: Table, kind: str) -> Iterator[tuple[Place, str]]:

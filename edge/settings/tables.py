@@ -1,10 +1,36 @@
 """The tables of site files and profiles as they are written; what is left out is None and gets its default elsewhere."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
-from edge.domain.settings import DeviceRemote, Limits, PointRemote
+from edge.domain.settings import (
+    POLL_INTERVAL_S,
+    DeviceRemote,
+    DeviceSettings,
+    Limits,
+    PointRemote,
+    PointSettings,
+)
+
+Value = TypeVar("Value", bool, float, str)
+
+# Faster than any bus, and a day: whoever means a week has mistaken the unit.
+INTERVAL_S_MIN, INTERVAL_S_MAX = 0.01, 86_400.0
+
+
+def _default(owner: type, name: str, kind: type[Value]) -> Value:
+    """Look a default up where it lives."""
+    (default,) = (item.default for item in fields(owner) if item.name == name)
+    assert isinstance(default, kind)
+    return default
+
+
+def _interval_mistakes(table: object, *names: str) -> Iterator[str]:
+    for name in names:
+        value = getattr(table, name)
+        if value is not None and not INTERVAL_S_MIN <= value <= INTERVAL_S_MAX:
+            yield f"{name} is {value:g}; it must be from {INTERVAL_S_MIN:g} to {INTERVAL_S_MAX:.0f} seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +92,12 @@ class PointTable:
     # The device's own unit; also of `range`.
     unit: str | None = None
     range: tuple[float, float] | None = None
-    publish: bool = True
+    publish: bool = _default(PointSettings, "publish", bool)
     # From here on in the canonical unit.
-    gain: float | None = None
-    offset: float | None = None
-    deadband: float | None = None
-    max_silence_s: float | None = None
+    gain: float = _default(PointSettings, "gain", float)
+    offset: float = _default(PointSettings, "offset", float)
+    deadband: float = _default(PointSettings, "deadband", float)
+    max_silence_s: float = _default(PointSettings, "max_silence_s", float)
     remote: PointRemoteTable | None = None
 
     def mistakes(self) -> list[str]:
@@ -79,14 +105,23 @@ class PointTable:
         return list(self._mistakes())
 
     def _mistakes(self) -> Iterator[str]:
-        if self.range is not None and not -inf < self.range[0] < self.range[1] < inf:
+        if self.range is not None and not self.range[0] < self.range[1]:
             yield "range must be two numbers, the lower first"
         if self.gain == 0:
             yield "gain is 0: every value would be the same"
-        if self.deadband is not None and self.deadband < 0:
+        if self.deadband < 0:
             yield f"deadband is {self.deadband:g}; it must be 0 (report everything) or more"
-        if self.max_silence_s is not None and self.max_silence_s <= 0:
-            yield f"max_silence_s is {self.max_silence_s:g}; it must be more than 0"
+        yield from _interval_mistakes(self, "max_silence_s")
+        yield from self._remote_mistakes(self.remote or PointRemoteTable())
+
+    @staticmethod
+    def _remote_mistakes(remote: PointRemoteTable) -> Iterator[str]:
+        if remote.gain is not None and remote.gain.min <= 0:
+            yield f"remote.gain.min is {remote.gain.min:g}; it must be more than 0"
+        if remote.deadband is not None and remote.deadband.min < 0:
+            yield f"remote.deadband.min is {remote.deadband.min:g}; it must be 0 or more"
+        if remote.max_silence_s is not None and remote.max_silence_s.min < INTERVAL_S_MIN:
+            yield f"remote.max_silence_s.min is {remote.max_silence_s.min:g}; it must be {INTERVAL_S_MIN:g} or more"
 
 
 # Keys of a point that a profile may not have: they belong to one device at one site.
@@ -98,26 +133,30 @@ class DeviceTable:
     """`[[connection.device]]` without its points and the driver's keys."""
 
     id: str
-    name: str = ""
-    location: str = ""
+    name: str = _default(DeviceSettings, "name", str)
+    location: str = _default(DeviceSettings, "location", str)
     profile: str | None = None
-    enabled: bool = True
+    enabled: bool = _default(DeviceSettings, "enabled", bool)
     poll_interval_s: float | None = None
     max_silence_s: float | None = None
     remote: DeviceRemoteTable | None = None
     # The profile's; the device gives no new value sooner.
-    poll_interval_min_s: float = 0.0
+    poll_interval_min_s: float = _default(DeviceSettings, "poll_interval_min_s", float)
 
     def mistakes(self) -> list[str]:
         """Say what is wrong beyond types."""
         return list(self._mistakes())
 
     def _mistakes(self) -> Iterator[str]:
-        for name in ("poll_interval_s", "max_silence_s"):
-            value = getattr(self, name)
-            # A day: whoever means a week has mistaken the unit.
-            if value is not None and not 0.01 <= value <= 86_400:
-                yield f"{name} is {value:g}; it must be from 0.01 to 86400 seconds"
+        yield from _interval_mistakes(self, "poll_interval_s", "max_silence_s")
+        if not 0 <= self.poll_interval_min_s <= INTERVAL_S_MAX:
+            yield f"poll_interval_min_s is {self.poll_interval_min_s:g}; it must be from 0 to {INTERVAL_S_MAX:.0f} seconds"
+        limits = None if self.remote is None else self.remote.poll_interval_s
+        if limits is not None and limits.min < INTERVAL_S_MIN:
+            yield f"remote.poll_interval_s.min is {limits.min:g}; it must be {INTERVAL_S_MIN:g} or more"
+        elif limits is not None and limits.min < self.poll_interval_min_s:
+            within_s = self.poll_interval_min_s
+            yield f"remote.poll_interval_s.min is {limits.min:g}; the device gives no new value within {within_s:g} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +165,12 @@ class ConnectionTable:
 
     id: str
     driver: str
-    poll_interval_s: float | None = None
+    # Of its devices, unless they say otherwise.
+    poll_interval_s: float = POLL_INTERVAL_S
+
+    def mistakes(self) -> list[str]:
+        """Say what is wrong beyond types."""
+        return list(_interval_mistakes(self, "poll_interval_s"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

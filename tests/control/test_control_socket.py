@@ -2,8 +2,9 @@ import asyncio
 import json
 import os
 import socket
+import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,10 +25,12 @@ from edge.domain.event import Json
 
 
 @pytest.fixture(autouse=True)
-def private_runtime_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    return make_runtime_directory()
+def private_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # Not tmp_path: a socket's address must be short.
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield make_runtime_directory()
 
 
 def note_of(gateway_id: str, *, pid: int | None = None) -> DaemonNote:
@@ -157,4 +160,9 @@ def test_directories_follow_systemd_then_the_session_then_the_user(
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_state_directory("north-1") == tmp_path / ".local/state/greenhouse-edge/north-1"
     monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert runtime_directory().name == f"greenhouse-edge-{os.getuid()}"
+
+
+def test_a_directory_too_long_for_a_sockets_address_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/" + "x" * 80)
     assert runtime_directory().name == f"greenhouse-edge-{os.getuid()}"

@@ -105,3 +105,9 @@ def mistakes(load: Load) -> Mistakes:
 def site_text() -> str:
     """A site file without mistakes."""
     return SITE
+
+
+@pytest.fixture(scope="session")
+def profile_text() -> str:
+    """The profile that it names."""
+    return PROFILE

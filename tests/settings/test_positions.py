@@ -102,13 +102,79 @@ def toml_value(value: object) -> str:
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
 
 
-@given(st.dictionaries(KEYS, VALUES, max_size=4), st.dictionaries(KEYS, VALUES, max_size=4))
-def test_any_valid_text_gives_the_same_paths_as_tomllib(root: dict[str, object], table: dict[str, object]) -> None:
-    lines = [f"{toml_string(key)} = {toml_value(value)}" for key, value in root.items()]
-    lines += ["[[unheard.of]]", *(f"{toml_string(key)}={toml_value(value)}" for key, value in table.items())]
-    text = "\n".join(lines)
-    document = tomllib.loads(text)
-    assert set(positions_of(text)) == set(paths_in(document))
+TREES = st.dictionaries(KEYS, VALUES, max_size=4)
+
+
+class Writer:
+    """Writes a tree as TOML, drawing one of the many ways at every step."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+        self.lines: list[str] = []
+
+    def table(self, tree: dict[str, object], header: tuple[str, ...]) -> None:
+        sections = {key for key, value in tree.items() if self.may_be_section(value) and self.draw(st.booleans())}
+        for key, value in tree.items():
+            if key not in sections:
+                self.key_value(toml_string(key), value)
+        for key, value in tree.items():
+            if key in sections:
+                self.section(value, (*header, toml_string(key)))
+
+    def may_be_section(self, value: object) -> bool:
+        return isinstance(value, dict) or (
+            isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+        )
+
+    def key_value(self, key: str, value: object) -> None:
+        if isinstance(value, dict) and value and self.draw(st.booleans()):
+            for inner, item in value.items():
+                self.key_value(f"{key} . {toml_string(inner)}", item)
+        else:
+            self.line(f"{key} = {toml_value(value)}")
+
+    def section(self, value: object, header: tuple[str, ...]) -> None:
+        tables, (opening, closing) = ([value], "[]") if isinstance(value, dict) else (value, ("[[", "]]"))
+        assert isinstance(tables, list)
+        for table in tables:
+            self.line(f"{opening} {'.'.join(header)} {closing}")
+            self.table(table, header)
+
+    def line(self, text: str) -> None:
+        self.lines += [self.draw(st.sampled_from(["", "  ", "# [no] = 'table'\n\t"])) + text]
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> tuple[dict[str, object], str]:
+    tree: dict[str, object] = dict(draw(TREES))
+    writer = Writer(draw)
+    writer.table(tree, ())
+    return tree, draw(st.sampled_from(["\n", "\r\n"])).join(writer.lines)
+
+
+@given(texts())
+def test_any_valid_text_gives_the_same_paths_as_tomllib(written: tuple[dict[str, object], str]) -> None:
+    tree, text = written
+    assert tomllib.loads(text) == tree
+    assert set(positions_of(text)) == set(paths_in(tree))
+
+
+@given(texts())
+def test_at_every_position_stands_what_the_path_names(written: tuple[dict[str, object], str]) -> None:
+    tree, text = written
+    lines = text.split("\n")
+    for path, (line, column) in positions_of(text).items():
+        there = lines[line - 1][column - 1 :]
+        if isinstance(path[-1], str):
+            assert toml_string(path[-1]) in there
+        elif not there.startswith("[["):
+            assert there.startswith(toml_value(value_at(tree, path)).split("\n")[0])
+
+
+def value_at(value: object, path: KeyPath) -> object:
+    for part in path:
+        value = value[part]  # type: ignore[index]  # the path is the tree's own
+    return value
 
 
 def test_paths_are_written_as_people_read_them() -> None:

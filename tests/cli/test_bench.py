@@ -1,0 +1,105 @@
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edge.cli.bench import bench, disk, figures, wear
+from edge.cli.bench.accepted import FloodDriver
+from edge.cli.bench.site import BenchSite
+from edge.cli.bench.spread import quantile, spread_of
+from edge.domain.driver import PolledDriver, PushedDriver
+from edge.domain.reading import Reading, Sample
+from edge.settings.site import load_settings
+
+# The list: whoever reads the object relies on it.
+NAMES = {
+    "accepted_per_s",
+    "drain_per_s",
+    "latency_p50_s",
+    "latency_p99_s",
+    "rss_mb",
+    "idle_cpu_percent",
+    "start_to_ready_s",
+    "recovery_s",
+    "link_bytes_per_sample",
+    "written_bytes_per_sample",
+    "stored_bytes_per_sample",
+}
+
+
+@pytest.fixture
+def short_wear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wear, "RATES", (10, 100))
+    for name in ("SETTLING_COMMITS", "WINDOW_COMMITS", "GROWTH_COMMITS"):
+        monkeypatch.setattr(wear, name, 5)
+
+
+@pytest.mark.usefixtures("short_wear")
+def test_one_figure_is_printed_as_one_json_object_and_the_rest_on_standard_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        bench, ["--json", "--only", "written_bytes_per_sample", "--directory", str(tmp_path)], catch_exceptions=False
+    )
+    assert result.exit_code == 0
+    printed = json.loads(result.stdout)
+    # Both come from one measurement.
+    assert printed.keys() == {"written_bytes_per_sample", "stored_bytes_per_sample"}
+    assert printed["written_bytes_per_sample"].keys() == {"10", "100"}
+    # A sample's event id alone has ten bytes that nothing compresses.
+    assert all(value > 10 for value in printed["written_bytes_per_sample"].values())
+    assert "over 3" in result.stderr
+    assert not list(tmp_path.iterdir()), "what was measured with is removed"
+
+
+def test_all_figures_of_the_list_are_measured() -> None:
+    assert {figure.name for group in figures.GROUPS for figure in group.figures} == NAMES
+    assert figures.selected(None) == figures.GROUPS
+
+
+def test_an_unknown_figure_is_refused_with_the_names_there_are() -> None:
+    result = CliRunner().invoke(bench, ["--only", "speed"])
+    assert result.exit_code == 2
+    assert "accepted_per_s" in result.stderr
+
+
+def test_values_for_several_rates_become_an_object_of_their_medians() -> None:
+    spread = spread_of([3.0, 1.0, 2.0])
+    assert figures.values({"rss_mb": spread, "stored_bytes_per_sample": {"10": spread}}) == {
+        "rss_mb": 2.0,
+        "stored_bytes_per_sample": {"10": 2.0},
+    }
+
+
+def test_a_spread_says_how_far_the_repeats_lie_apart() -> None:
+    assert str(spread_of([12_345.6, 10_000, 20_000])) == "12,350 (10,000 to 20,000 over 3)"
+    assert str(spread_of([0.5])) == "0.5 (measured once)"
+
+
+def test_a_quantile_has_its_share_below_it() -> None:
+    assert quantile(range(100), 0.5) == 50
+    assert quantile(range(100), 0.99) == 99
+    assert quantile([7.0], 0.99) == 7.0
+
+
+def test_the_site_is_one_that_the_daemon_takes(tmp_path: Path) -> None:
+    settings = load_settings(BenchSite(devices=3, poll_interval_s=0.1).write(tmp_path))
+    assert [device.poll_interval_s for device in settings.devices()] == [0.1] * 3
+
+
+async def test_the_flooding_driver_waits_for_acknowledgements() -> None:
+    sample = Sample(device_id="a", readings={"t": Reading(value=1.0, unit="Cel")})
+    driver = FloodDriver([sample], burst=2, window=4)
+    assert isinstance(driver, PushedDriver)
+    assert not isinstance(driver, PolledDriver)
+    first = [*await driver.receive(), *await driver.receive()]
+    waiting = asyncio.create_task(driver.receive())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    driver.accepted(first[:2])
+    assert len(await waiting) == 2
+
+
+def test_the_kernel_names_the_file_system_of_a_directory() -> None:
+    assert disk.file_system(Path("/proc/self")) == "proc"
