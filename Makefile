@@ -19,11 +19,11 @@ types: $(VENV)/ready-dev
 	$(BIN)/mypy
 
 unit: $(VENV)/ready-dev
-	$(BIN)/pytest $(PYTEST_ARGUMENTS)
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGUMENTS)
 
 # The slower proof: more seeds, more kills. Not part of `make test`.
 faults: $(VENV)/ready-dev
-	GREENHOUSE_EDGE_SEEDS=3000 GREENHOUSE_EDGE_KILLS=100 $(BIN)/pytest tests/simulation tests/system
+	GREENHOUSE_EDGE_SEEDS=3000 GREENHOUSE_EDGE_KILLS=100 $(BIN)/pytest --numprocesses 2 --dist loadgroup --timeout 1800 tests/simulation tests/system
 
 bench: $(VENV)/ready
 	$(BIN)/greenhouse-edge bench
