@@ -1,0 +1,201 @@
+"""`demo`: a whole site on this machine. Three real processes; nothing in them knows that it is a demo."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from edge.cli import EXIT_FAILED
+from edge.cli.children import Child
+from edge.domain.event import Json
+
+# A Raspberry Pi needs some seconds to import grpc for the first time.
+START_TIMEOUT_S = 60.0
+REDRAW_S = 1.0
+# Where there is no terminal, one look every so often is enough for a log.
+REPORT_S = 10.0
+DEVICE = "bench3-climate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where everything of one demo is."""
+
+    directory: Path
+    store_port: int
+
+    @property
+    def uri(self) -> str:
+        """The event store's address."""
+        return f"esdb://127.0.0.1:{self.store_port}?tls=false"
+
+    @property
+    def template(self) -> Path:
+        """The site file with pretended hosts."""
+        return self.directory / "greenhouse.toml"
+
+    @property
+    def site_file(self) -> Path:
+        """The same with the simulated devices' addresses: what the daemon reads."""
+        return self.directory / "site.toml"
+
+    @property
+    def gateway_state(self) -> Path:
+        """The daemon's state directory."""
+        return self.directory / "gateway"
+
+    def children(self) -> tuple[Child, Child, Child]:
+        """The three processes."""
+        store = (
+            "event-store",
+            "--listen",
+            f"127.0.0.1:{self.store_port}",
+            "--state-dir",
+            str(self.directory / "store"),
+        )
+        devices = ("simulate", str(self.template), "--write", str(self.site_file))
+        daemon = ("run", str(self.site_file), "--state-dir", str(self.gateway_state))
+        return self._child(store), self._child(devices), self._child(daemon)
+
+    def _child(self, arguments: tuple[str, ...]) -> Child:
+        name = arguments[0]
+        return Child(name=name, arguments=arguments, log_file=self.directory / f"{name}.log")
+
+
+@click.command()
+@click.option("--state-dir", type=click.Path(path_type=Path), help="Keep everything here; default: gone at the end.")
+@click.option("--seconds", type=click.FloatRange(min=1), help="Stop by itself after so long.")
+def demo(state_dir: Path | None, seconds: float | None) -> None:
+    """Show a whole site: an event store, a simulated greenhouse on real Modbus/TCP, and the daemon between them.
+
+    Ends with Control-C. Exit codes: 0 stopped on request, 1 a part did not start.
+    """
+    with _directory(state_dir) as directory:
+        stage = Stage(directory=directory, store_port=_store_port(directory))
+        from drivers.simulation.demo import render_demo_site
+
+        stage.template.write_text(render_demo_site(event_store_uri=stage.uri), encoding="utf-8")
+        sys.exit(asyncio.run(_show(stage, seconds)))
+
+
+@contextmanager
+def _directory(named: Path | None) -> Iterator[Path]:
+    if named is not None:
+        named.mkdir(parents=True, exist_ok=True)
+        yield named.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="greenhouse-edge-demo-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+def _store_port(directory: Path) -> int:
+    """A free port; the one of last time where the state is kept, so that the gateway finds its streams again."""
+    import socket
+
+    note = directory / "store-port"
+    wanted = int(note.read_text(encoding="ascii")) if note.is_file() else 0
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            break
+    note.write_text(str(found), encoding="ascii")
+    return found
+
+
+async def _show(stage: Stage, seconds: float | None) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    if seconds is not None:
+        loop.call_later(seconds, stop.set)
+    store, devices, daemon = stage.children()
+    async with _running(store), _running(devices):
+        if not await _appears(stage.site_file, stop):
+            click.echo(f"the simulated devices did not start; see {devices.log_file}", err=True)
+            return EXIT_FAILED
+        async with _running(daemon):
+            await _view(stage, (store, devices, daemon), stop)
+    return 0
+
+
+@asynccontextmanager
+async def _running(child: Child) -> AsyncIterator[None]:
+    task = asyncio.create_task(child.run(), name=child.name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _appears(file: Path, stop: asyncio.Event) -> bool:
+    for _ in range(int(START_TIMEOUT_S / 0.1)):
+        if file.exists() or stop.is_set():
+            break
+        await asyncio.sleep(0.1)
+    return file.exists() or stop.is_set()
+
+
+async def _view(stage: Stage, children: tuple[Child, ...], stop: asyncio.Event) -> None:
+    is_terminal = sys.stdout.isatty()
+    while not stop.is_set():
+        status = await asyncio.to_thread(_status, stage)
+        lines = [*_status_lines(status), "", *_children_lines(children), "", *_try_next(stage, children)]
+        if is_terminal:
+            # Home, each line cleared to its end, the rest below cleared: no flicker.
+            click.echo("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", nl=False)
+        else:
+            click.echo("\n".join(lines) + "\n")
+        try:
+            async with asyncio.timeout(REDRAW_S if is_terminal or status is None else REPORT_S):
+                await stop.wait()
+        except TimeoutError:
+            continue
+
+
+def _status(stage: Stage) -> Json:
+    from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonSilent, ask, find_daemon
+
+    try:
+        return ask(find_daemon(state_directory=stage.gateway_state), "status")
+    except (DaemonNotFound, DaemonSilent, DaemonAmbiguous):
+        return None
+
+
+def _status_lines(status: Json) -> list[str]:
+    import shutil
+
+    from edge.cli.live_view import render
+
+    if status is None:
+        return ["the daemon is starting …"]
+    return render(status, width=shutil.get_terminal_size((120, 40)).columns)
+
+
+def _children_lines(children: tuple[Child, ...]) -> Iterator[str]:
+    for child in children:
+        state = f"pid {child.pid}" if child.pid else "starting again"
+        again = f", started again {child.restarts} times" if child.restarts else ""
+        yield f"{child.name:<12} {state}{again}   log: {child.log_file}"
+
+
+def _try_next(stage: Stage, children: tuple[Child, ...]) -> Iterator[str]:
+    store, _, daemon = children
+    yield click.style("Try in another terminal (Control-C here ends the demo):", bold=True)
+    yield f"  greenhouse-edge events tail {stage.site_file} --follow"
+    yield f"  greenhouse-edge configure {stage.site_file} {DEVICE} --set pollIntervalS=1"
+    yield f"  greenhouse-edge status --state-dir {stage.gateway_state} --json"
+    yield f"  kill -9 {daemon.pid or 'PID'}      # the daemon, as a power cut would; nothing is lost or doubled"
+    yield f"  kill -STOP {store.pid or 'PID'}   # the store stops answering; -CONT brings it back"

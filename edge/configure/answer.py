@@ -1,0 +1,85 @@
+"""The one answer to an update: its event, and the row of the history."""
+
+import uuid
+from collections.abc import Iterable
+from uuid import UUID
+
+from edge.configure.judge import Decision, Outcome
+from edge.configure.reading import Unreadable
+from edge.domain.author import Author, Reference, encode_json
+from edge.domain.configuration import Change, Mistake
+from edge.domain.event import Draft, EventType, Json
+from edge.storage.configurations import HistoryItem
+
+# What a producer says of itself is kept for people to read.
+TEXT_LENGTH_MAX = 1000
+
+
+def answer_event_id(update_event_id: UUID) -> UUID:
+    """Return the answer's id: the same however often it is made, so that it is never in the stream twice."""
+    return uuid.uuid5(update_event_id, "answer")
+
+
+def draft_answer(author: Author, decision: Decision, changes: Iterable[Change]) -> Draft:
+    """Draft the answer to an update."""
+    update = decision.update
+    reference = Reference(
+        config_version=update.config_version,
+        causation_id=update.event_id,
+        correlation_id=update.correlation_id,
+    )
+    body: dict[str, Json] = {"updateEventId": str(update.event_id), "updateRevision": update.revision}
+    if decision.outcome is Outcome.APPLIED:
+        event_type = EventType.DEVICE_CONFIGURATION_APPLIED
+        body |= {"deviceId": update.device_id, "configVersion": update.config_version, "changes": _changes(changes)}
+    else:
+        event_type = EventType.DEVICE_CONFIGURATION_REJECTED
+        body |= {
+            # Null where it could not be read.
+            "deviceId": update.device_id,
+            "configVersion": update.config_version,
+            "stage": decision.stage.value,
+            "errors": _errors(decision.mistakes),
+        }
+    return author.control(event_type, body, reference=reference, event_id=answer_event_id(update.event_id))
+
+
+def history_item(decision: Decision, changes: Iterable[Change], *, now_ms: int) -> HistoryItem:
+    """Return what the history keeps of an update."""
+    update = decision.update
+    body: dict[str, Json] = {}
+    if not isinstance(update, Unreadable):
+        body |= {"changedBy": _text(update.changed_by), "reason": _text(update.reason)}
+    if decision.outcome is Outcome.APPLIED:
+        body["changes"] = _changes(changes)
+    else:
+        body |= {"stage": decision.stage.value, "errors": _errors(decision.mistakes)}
+    return HistoryItem(
+        device_id=update.device_id,
+        version=update.config_version,
+        outcome=decision.outcome,
+        update_event_id=update.event_id,
+        update_revision=update.revision,
+        happened_at_ms=now_ms,
+        body=encode_json(body),
+    )
+
+
+def _changes(changes: Iterable[Change]) -> list[Json]:
+    return [{"path": change.path, "from": change.before, "to": change.after} for change in changes]
+
+
+def _errors(mistakes: Iterable[Mistake]) -> list[Json]:
+    return [
+        {
+            "path": mistake.path,
+            "code": mistake.code.value,
+            "message": mistake.message,
+            **({} if mistake.limit is None else {"limit": mistake.limit}),
+        }
+        for mistake in mistakes
+    ]
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else text[:TEXT_LENGTH_MAX]

@@ -1,0 +1,86 @@
+"""What is in force when the gateway starts: the stored updates, held against the site file as it is now."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from edge.configure.reading import Document, Update
+from edge.configure.validate import Resolved, resolve
+from edge.domain.author import encode_json
+from edge.domain.configuration import (
+    Code,
+    EffectiveConfiguration,
+    Mistake,
+    site_file_configuration,
+)
+from edge.domain.event import Json
+from edge.domain.settings import DeviceSettings, Settings
+from edge.storage.configurations import StoredConfiguration, load_configurations
+from edge.storage.database import Reader
+
+
+async def load_effective(
+    reader: Reader, settings: Settings
+) -> tuple[dict[str, EffectiveConfiguration], dict[str, tuple[Mistake, ...]]]:
+    """Return what is in force for each device, and what of a stored update is not usable any more.
+
+    A value that the site file no longer allows is not used: the site file's stands in its place. The rest of the
+    update stays in force, for a calibration must not go because a poll interval may not stay.
+    """
+    stored = await load_configurations(reader)
+    resolved = {device.id: effective(device, stored.get(device.id)) for device in settings.devices()}
+    configurations = {device_id: found.configuration for device_id, found in resolved.items()}
+    return configurations, {device_id: found.mistakes for device_id, found in resolved.items() if found.mistakes}
+
+
+def effective(device: DeviceSettings, stored: StoredConfiguration | None) -> Resolved:
+    """Lay the stored update over the site file."""
+    if stored is None:
+        return Resolved(configuration=site_file_configuration(device), mistakes=())
+    document = _document(stored.document)
+    if document is None:
+        message = "the stored configuration cannot be read; the site file alone is in force"
+        mistake = Mistake(path="", code=Code.NOT_JSON, message=message)
+        return Resolved(configuration=site_file_configuration(device), mistakes=(mistake,))
+    resolved = resolve(document, device)
+    configuration = replace(
+        resolved.configuration,
+        version=stored.version,
+        update_event_id=stored.update_event_id,
+        correlation_id=stored.correlation_id,
+    )
+    return Resolved(configuration=configuration, mistakes=resolved.mistakes)
+
+
+def stored_configuration(update: Update, *, now_ms: int) -> StoredConfiguration:
+    """Return what is kept of an update that comes into force."""
+    return StoredConfiguration(
+        device_id=update.device_id,
+        version=update.config_version,
+        update_event_id=update.event_id,
+        update_revision=update.revision,
+        correlation_id=update.correlation_id,
+        document=encode_json(_finite(update.document)),
+        applied_at_ms=now_ms,
+    )
+
+
+def _document(text: str) -> Document | None:
+    try:
+        document: object = json.loads(text)
+    except ValueError:
+        return None
+    return document if isinstance(document, Mapping) else None
+
+
+def _finite(value: object) -> Json:
+    """Return JSON as it was read; what is not a number becomes null, which is as if it were absent."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    assert isinstance(value, bool | int | float | str) or value is None
+    return value

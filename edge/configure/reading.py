@@ -1,0 +1,175 @@
+"""From the bytes of a DeviceConfigurationUpdated to an update, or to what keeps it from being one. Pure; never fails."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from edge.contract.configuration import UpdateToRead
+from edge.contract.model import INTEGER_MAX
+from edge.domain.clock import unix_ms_of
+from edge.domain.configuration import Code, Mistake
+from edge.domain.event import SCHEMA_VERSION, RecordedEvent
+from edge.domain.identifier import IDENTIFIER_LENGTH_MAX
+
+# A device with a hundred points needs 10 KiB.
+UPDATE_BYTES_MAX = 64 * 1024
+# A configuration is three deep; what is deeper is not one, and would only cost our stack.
+DEPTH_MAX = 16
+# Ids of traces are short; a longer one would make the answer larger than the question.
+CORRELATION_ID_LENGTH_MAX = 256
+
+Document: TypeAlias = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What a producer asks for, as far as it can be known without looking at the device."""
+
+    event_id: UUID
+    revision: int
+    device_id: str
+    config_version: int
+    document: Document
+    based_on: int | None = None
+    valid_until_ms: int | None = None
+    changed_by: str | None = None
+    reason: str | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """An update that is none. What could be read of it is there, for the answer."""
+
+    event_id: UUID
+    revision: int
+    mistakes: tuple[Mistake, ...]
+    device_id: str | None = None
+    config_version: int | None = None
+    correlation_id: str | None = None
+
+
+class _NotReadable(Exception):  # noqa: N818 - the vocabulary's word
+    def __init__(self, path: str, code: Code, message: str, limit: float | None = None) -> None:
+        super().__init__(message)
+        self.mistake = Mistake(path=path, code=code, message=message, limit=limit)
+
+
+def read_update(event: RecordedEvent) -> Update | Unreadable:
+    """Read an event of type DeviceConfigurationUpdated, whatever its bytes are."""
+    document: Document = {}
+    metadata: Document = {}
+    try:
+        metadata = _object("metadata", event.metadata or b"{}")
+        document = _object("data", event.data)
+        _check_schema_version(metadata)
+        read = UpdateToRead.model_validate(document)
+    except (_NotReadable, ValidationError) as error:
+        return Unreadable(
+            event_id=event.event_id,
+            revision=event.revision,
+            mistakes=(error.mistake,) if isinstance(error, _NotReadable) else _mistakes(error),
+            device_id=_device_id(document),
+            config_version=_config_version(document),
+            correlation_id=_correlation_id(metadata),
+        )
+    return Update(
+        event_id=event.event_id,
+        revision=event.revision,
+        device_id=read.device_id,
+        config_version=read.config_version,
+        document=read.configuration,
+        based_on=read.based_on,
+        valid_until_ms=None if read.valid_until is None else unix_ms_of(read.valid_until),
+        changed_by=read.changed_by,
+        reason=read.reason,
+        correlation_id=_correlation_id(metadata),
+    )
+
+
+def _object(what: str, raw: bytes) -> Document:
+    if len(raw) > UPDATE_BYTES_MAX:
+        raise _NotReadable(
+            what, Code.TOO_LARGE, f"{what} has {len(raw)} bytes; {UPDATE_BYTES_MAX} are allowed", UPDATE_BYTES_MAX
+        )
+    try:
+        # NaN and Infinity are let through here, so that the answer can name the key that holds them.
+        value: object = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _NotReadable(what, Code.NOT_JSON, f"{what} is not JSON in UTF-8") from error
+    if value is None and what == "metadata":
+        return {}
+    if not isinstance(value, dict):
+        raise _NotReadable(what, Code.WRONG_TYPE, f"{what} must be a JSON object")
+    _check_nesting_and_texts(what, value)
+    return cast("Document", value)
+
+
+def _check_nesting_and_texts(what: str, value: object) -> None:
+    """Refuse what our own answer could not repeat. Iterative: nesting must not cost stack."""
+    waiting: list[tuple[object, int]] = [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        if depth > DEPTH_MAX:
+            raise _NotReadable(what, Code.MALFORMED, f"{what} is nested deeper than {DEPTH_MAX}", DEPTH_MAX)
+        if isinstance(item, dict):
+            waiting.extend((part, depth + 1) for pair in item.items() for part in pair)
+        elif isinstance(item, list):
+            waiting.extend((part, depth + 1) for part in item)
+        elif isinstance(item, str) and not _is_text(item):
+            raise _NotReadable(what, Code.NOT_JSON, f"{what} holds half of a surrogate pair")
+
+
+def _is_text(value: str) -> bool:
+    # JSON can escape half a character (\ud800), which UTF-8 cannot hold.
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _check_schema_version(metadata: Document) -> None:
+    version = metadata.get("schemaVersion", SCHEMA_VERSION)
+    if isinstance(version, bool) or version != SCHEMA_VERSION:
+        raise _NotReadable(
+            "schemaVersion",
+            Code.UNKNOWN_SCHEMA_VERSION,
+            f"this gateway reads schemaVersion {SCHEMA_VERSION} only",
+            SCHEMA_VERSION,
+        )
+
+
+def _mistakes(error: ValidationError) -> tuple[Mistake, ...]:
+    return tuple(
+        Mistake(
+            path=(path := ".".join(str(part) for part in problem["loc"])),
+            code=_code(problem["type"]),
+            message=f"{path}: {problem['msg']}",
+        )
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _code(kind: str) -> Code:
+    """Translate pydantic's word for what is wrong."""
+    if kind == "missing":
+        return Code.MISSING
+    return Code.WRONG_TYPE if kind.endswith("_type") else Code.MALFORMED
+
+
+def _device_id(document: Document) -> str | None:
+    value = document.get("deviceId")
+    return value if isinstance(value, str) and 0 < len(value) <= IDENTIFIER_LENGTH_MAX else None
+
+
+def _config_version(document: Document) -> int | None:
+    value = document.get("configVersion")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= INTEGER_MAX:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _correlation_id(metadata: Document) -> str | None:
+    value = metadata.get("$correlationId")
+    return value if isinstance(value, str) and 0 < len(value) <= CORRELATION_ID_LENGTH_MAX else None

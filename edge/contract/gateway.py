@@ -1,0 +1,125 @@
+"""What happens to the gateway, its devices and its outbox."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from edge.contract.model import ControlFact, DeviceFact, Digest, Identifier, Integer, Model, Timestamp
+
+
+class GatewayStarted(ControlFact):
+    """A run began. Its id and the machine's boot are in the metadata."""
+
+    version: str = Field(description="Of greenhouse-edge.")
+    python: str
+    sqlite: str
+    system: str = Field(examples=["Linux 6.12.0 aarch64"])
+    previous_run: UUID | None = Field(default=None, description="The run before; not there in a fresh database.")
+
+
+class GatewayStopped(ControlFact):
+    """A run ended in order. A run without it was killed or lost its power."""
+
+    reason: str = Field(description="An open list: requested, failed.", examples=["requested"])
+
+
+class LoadedDevice(Model):
+    """One device as the site file names it."""
+
+    device_id: Identifier
+    connection_id: Identifier
+    driver: str
+
+
+class SiteFileLoaded(ControlFact):
+    """The gateway runs with this site file from here on."""
+
+    file: str
+    digest: Digest
+    devices: tuple[LoadedDevice, ...]
+
+
+class DeviceConnectionLost(DeviceFact):
+    """A device does not answer any more; written once, not per missed poll."""
+
+    reason: str = Field(
+        description="An open list: unreachable, malformed_response, connection_lost, misconfigured, silence.",
+        examples=["unreachable"],
+    )
+    since: Timestamp = Field(description="When the first of the failures, or the silence, began.")
+    attempts: Integer = Field(description="Polls in a row without an answer.")
+    detail: str = Field(description="For a person.")
+
+
+class DeviceConnectionRestored(DeviceFact):
+    """A lost device answered again."""
+
+    lost_for_s: float = Field(ge=0, description="Seconds from the first failure to the answer.")
+
+
+class Alarm(ControlFact):
+    """What an alarm is about. One alarm is open per name, device, connection and stream."""
+
+    device_id: Identifier | None = Field(default=None, description="The device it is about, if it is about one.")
+    connection_id: Identifier | None = None
+    stream: str | None = None
+    alarm: str = Field(
+        description="An open list: driver_fault, configuration_not_usable, stream_parked, foreign_event.",
+        examples=["configuration_not_usable"],
+    )
+
+
+class AlarmRaised(Alarm):
+    """Someone must act. Open until AlarmCleared says otherwise."""
+
+    message: str = Field(description="One sentence for a person.")
+
+
+class AlarmCleared(Alarm):
+    """The cause of an alarm is gone."""
+
+
+class EventQuarantined(ControlFact):
+    """The event store does not take an event; it was set aside and its stream goes on without it."""
+
+    device_id: Identifier | None = Field(default=None, description="Telemetry only: its device.")
+    stream: str
+    event_id: UUID
+    type: str
+    position: Integer
+    run: UUID
+    sequence: Integer | None = Field(default=None, description="Telemetry only: declares the gap in the numbers.")
+    reason: Literal["too_large", "refused"]
+    detail: str = Field(description="The event store's words.")
+
+
+class OutboxRestored(ControlFact):
+    """The stream holds events of this gateway that its outbox does not know: the database was restored or replaced."""
+
+    stream: str
+    revision: Integer = Field(description="The stream's last revision, after which the gateway goes on.")
+    event_id: UUID = Field(description="The event that told.")
+    run: UUID = Field(description="That event's run.")
+    position: Integer = Field(description="That event's position.")
+    reason: Literal["unknown_run", "lost_tail"]
+
+
+class OutboxCloneDetected(ControlFact):
+    """Somebody else writes as this gateway while it runs. Forwarding waits for `outbox adopt`; measuring goes on."""
+
+    stream: str
+    revision: Integer
+    event_id: UUID
+    run: UUID
+    position: Integer
+
+
+class EventStoreRestored(ControlFact):
+    """A stream lost events that it had taken: the event store was restored or replaced."""
+
+    stream: str
+    expected_revision: Integer = Field(description="What the stream had come to.")
+    found_revision: int = Field(ge=-1, description="What it holds now; -1 = the stream is gone.")
+    sent_again: Integer
+    lost: Integer = Field(description="Events that the outbox does not retain any more.")

@@ -1,0 +1,212 @@
+"""The gateway put together: opened in order, run as named tasks under one parent, closed in reverse.
+
+The outbox's writer is the parent of everything else: it starts first and ends last, so that the stop itself is on disk.
+"""
+
+import asyncio
+import os
+import platform
+import random
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from drivers import driver_kind
+from edge import __version__
+from edge.collect.collector import Collector
+from edge.collect.fleet import Fleet
+from edge.configure.configurator import Configurator
+from edge.configure.effective import load_effective
+from edge.control.places import DaemonNote, make_runtime_directory, socket_name, write_note
+from edge.control.server import serve_control
+from edge.domain.author import Author
+from edge.domain.clock import Clock, rfc3339
+from edge.domain.event import Draft, EventType, Json
+from edge.domain.identifier import uuid7
+from edge.domain.settings import Settings
+from edge.event_store.client import open_event_store
+from edge.forward.forwarder import Forwarder
+from edge.operate.clock import SystemClock
+from edge.operate.status import GatewayStatus, as_json
+from edge.storage.database import open_database
+from edge.storage.outbox import Outbox, open_outbox
+
+log = structlog.get_logger()
+
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+
+
+class _StopRequested(Exception):  # noqa: N818 - a request, not an error
+    """Somebody asked the gateway to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """Everything that runs, open and put together."""
+
+    settings: Settings
+    author: Author
+    outbox: Outbox
+    fleet: Fleet
+    collectors: dict[str, Collector]
+    forwarder: Forwarder
+    configurator: Configurator
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; the last thing on disk is then GatewayStopped."""
+        log.info("gateway_started", gateway_id=self.author.gateway_id, version=__version__, run=str(self.author.run))
+        async with asyncio.TaskGroup() as parent:
+            writer = parent.create_task(self.outbox.run(), name="writer")
+            await self.outbox.record(self._started(), self._site_file_loaded())
+            try:
+                await self._run_components(stop)
+            except* _StopRequested:
+                log.info("gateway_stop_requested")
+            await self.outbox.record(self.author.control(EventType.GATEWAY_STOPPED, {"reason": "requested"}))
+            writer.cancel()
+        log.info("gateway_stopped")
+
+    async def _run_components(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for connection_id, collector in self.collectors.items():
+                tasks.create_task(collector.run(), name=f"collector {connection_id}")
+            tasks.create_task(self.forwarder.run(), name="forwarder")
+            tasks.create_task(self.configurator.run(), name="configurator")
+            await stop.wait()
+            raise _StopRequested
+
+    async def status(self) -> Json:
+        """Tell how the gateway is; costs nothing: all of it is in memory."""
+        return as_json(
+            GatewayStatus(
+                gateway_id=self.author.gateway_id,
+                site_id=self.author.site_id,
+                site_file=str(self.settings.file),
+                version=__version__,
+                pid=os.getpid(),
+                run=str(self.author.run),
+                clock=self.author.clock.state(),
+                now=rfc3339(self.author.clock.unix_ms()),
+                event_store=self.forwarder.status(),
+                outbox=self.outbox.statistics(),
+                fleet=self.fleet.status(),
+            )
+        )
+
+    def _started(self) -> Draft:
+        facts = {
+            "version": __version__,
+            "python": platform.python_version(),
+            "sqlite": sqlite3.sqlite_version,
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        }
+        return self.author.control(EventType.GATEWAY_STARTED, facts)
+
+    def _site_file_loaded(self) -> Draft:
+        devices: list[Json] = [
+            {"deviceId": device.id, "connectionId": connection.id, "driver": connection.driver}
+            for connection in self.settings.connections
+            for device in connection.devices
+        ]
+        body = {"file": self.settings.file.name, "digest": self.settings.digest, "devices": devices}
+        return self.author.control(EventType.SITE_FILE_LOADED, body)
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings, *, state_directory: Path, credential: str | None = None
+) -> AsyncIterator[Gateway]:
+    """Open the outbox, the event store's two clients and the control socket, and put the gateway together.
+
+    Raises what `open_database` raises: the state directory is in use, damaged, or a newer release's.
+    """
+    clock = SystemClock()
+    author = make_author(settings, clock)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(state_directory, settings=settings.outbox))
+        outbox = await stack.enter_async_context(
+            open_outbox(database, run=author.run, clock=clock, settings=settings.outbox)
+        )
+        # Two channels: a client that reconnects after a failed append ends its subscriptions without a word.
+        appends, updates = [
+            await stack.enter_async_context(open_event_store(settings.event_store, credential=credential))
+            for _ in range(2)
+        ]
+        # What of it is not usable any more, the configurator says.
+        effective, _ = await load_effective(outbox.database, settings)
+        fleet = Fleet(settings.connections, effective, author=author)
+        gateway = Gateway(
+            settings=settings,
+            author=author,
+            outbox=outbox,
+            fleet=fleet,
+            collectors=_collectors(settings, fleet, outbox, author),
+            forwarder=Forwarder(event_store=appends, outbox=outbox, author=author, clock=clock, chance=random.random),
+            configurator=Configurator(
+                event_store=updates,
+                outbox=outbox,
+                settings=settings,
+                fleet=fleet,
+                author=author,
+                chance=random.random,
+            ),
+        )
+        await stack.enter_async_context(_control_socket(gateway, state_directory))
+        yield gateway
+
+
+def make_author(settings: Settings, clock: Clock) -> Author:
+    """Begin a run: a random id that no other start of any copy of this file will have."""
+
+    def new_id() -> UUID:
+        return uuid7(clock.unix_ms(), os.urandom(10))
+
+    return Author(
+        site_id=settings.site.id,
+        gateway_id=settings.gateway_id,
+        run=new_id(),
+        boot_id=UUID(BOOT_ID_FILE.read_text(encoding="ascii").strip()),
+        producer=f"greenhouse-edge/{__version__}",
+        site_file_digest=settings.digest,
+        streams=settings.streams,
+        clock=clock,
+        new_id=new_id,
+    )
+
+
+def _collectors(settings: Settings, fleet: Fleet, outbox: Outbox, author: Author) -> dict[str, Collector]:
+    return {
+        connection.id: Collector(
+            connection=connection,
+            driver=driver_kind(connection.driver).create(connection),
+            fleet=fleet,
+            outbox=outbox,
+            author=author,
+            clock=author.clock,
+            chance=random.random,
+        )
+        for connection in settings.connections
+    }
+
+
+@asynccontextmanager
+async def _control_socket(gateway: Gateway, state_directory: Path) -> AsyncIterator[None]:
+    socket = make_runtime_directory() / f"{socket_name(state_directory)}.sock"
+    note = DaemonNote(
+        gateway_id=gateway.author.gateway_id,
+        site_file=str(gateway.settings.file.resolve()),
+        state_directory=str(state_directory.resolve()),
+        pid=os.getpid(),
+        socket=str(socket),
+    )
+    async with serve_control(socket, {"status": gateway.status}):
+        path = write_note(note)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)

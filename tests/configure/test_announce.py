@@ -1,0 +1,51 @@
+from edge.domain.event import EventType
+from edge.domain.settings import DeviceRemote, Limits
+from fakes.configure_world import World, make_device, make_settings
+from fakes.virtual_time import run_virtual
+
+
+def test_what_the_site_file_no_longer_allows_is_not_used_and_an_event_says_so_once(world: World) -> None:
+    async def main() -> None:
+        world.ask(1, {"pollIntervalS": 2, "points": {"air_temperature": {"offset": 1.5}}})
+        async with world.started() as gateway:
+            await gateway.settle()
+        strict = make_device("bench", remote=DeviceRemote(poll_interval_s=Limits(minimum=5, maximum=60)))
+        generous = world.settings
+        world.settings = make_settings(strict, make_device("roof"))
+        for _ in range(2):
+            async with world.started() as gateway:
+                in_force = gateway.fleet.in_force["bench"]
+                assert (in_force.version, in_force.poll_interval_s) == (1, 10.0)
+                assert in_force.points["air_temperature"].offset == 1.5, "the rest stays"
+                await gateway.settle()
+                [alarm] = await gateway.written(EventType.ALARM_RAISED)
+                assert (alarm["deviceId"], alarm["alarm"]) == ("bench", "configuration_not_usable")
+                assert "pollIntervalS is 2; this site allows 5 or more" in alarm["message"]
+        world.settings = generous
+        async with world.started() as gateway:
+            assert gateway.fleet.in_force["bench"].poll_interval_s == 2.0
+            await gateway.settle()
+            assert len(await gateway.written(EventType.ALARM_CLEARED)) == 1
+
+    run_virtual(main)
+
+
+def test_a_new_valid_update_clears_the_alarm(world: World) -> None:
+    async def main() -> None:
+        world.ask(1, {"pollIntervalS": 2})
+        async with world.started() as gateway:
+            await gateway.settle()
+        strict = DeviceRemote(poll_interval_s=Limits(minimum=5, maximum=60))
+        world.settings = make_settings(make_device("bench", remote=strict), make_device("roof"))
+        async with world.started() as gateway:
+            await gateway.settle()
+            assert len(await gateway.written(EventType.ALARM_RAISED)) == 1
+            world.ask(2, {"pollIntervalS": 6})
+            await gateway.settle()
+            [cleared] = await gateway.written(EventType.ALARM_CLEARED)
+            assert (cleared["deviceId"], cleared["alarm"]) == ("bench", "configuration_not_usable")
+        async with world.started() as gateway:
+            await gateway.settle()
+            assert len(await gateway.written(EventType.ALARM_RAISED, EventType.ALARM_CLEARED)) == 2
+
+    run_virtual(main)

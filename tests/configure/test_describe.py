@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+from edge.configure.describe import describe, description, max_silence_s
+from edge.domain.configuration import site_file_configuration
+from edge.domain.settings import DeviceRemote
+from fakes.configure_world import DIGEST, make_device
+
+
+def test_a_description_says_all_that_may_be_set() -> None:
+    device = make_device(poll_interval_min_s=3.0)
+    assert describe(device, site_file_configuration(device), connection_id="line") == {
+        "name": "Bench 3",
+        "location": "north",
+        "connectionId": "line",
+        "profile": {"id": "xy-md02", "digest": DIGEST},
+        "enabled": True,
+        "expectedIntervalS": 10.0,
+        "maxSilenceS": 60.0,
+        "configVersion": 0,
+        "settable": {"enabled": True, "pollIntervalS": {"min": 3.0, "max": 3600}},
+        "points": {
+            "air_temperature": {
+                "quantity": "air_temperature",
+                "type": "number",
+                "unit": "Cel",
+                "range": [-40, 80],
+                "writable": False,
+                "settable": {
+                    "offset": {"min": -2, "max": 2},
+                    "gain": {"min": -1, "max": 2},
+                    "deadband": {"min": -1, "max": 1},
+                    "maxSilenceS": {"min": 0, "max": 3600},
+                },
+            },
+            "relative_humidity": {
+                "quantity": "relative_humidity",
+                "type": "number",
+                "unit": "%",
+                "writable": False,
+                "settable": {},
+            },
+        },
+    }
+
+
+def test_a_point_that_is_never_in_an_event_is_described_only_if_something_of_it_can_be_set() -> None:
+    device = make_device()
+    temperature, humidity = (replace(point, publish=False) for point in device.points)
+    hidden = replace(device, points=(temperature, humidity), remote=DeviceRemote(), profile=None)
+    body = describe(hidden, site_file_configuration(hidden), connection_id="line")
+    assert (body["settable"], body["profile"]) == ({}, None)
+    assert isinstance(body["points"], dict)
+    assert {key: point["published"] for key, point in body["points"].items()} == {"air_temperature": False}
+
+
+def test_a_device_that_is_told_to_be_slower_may_be_silent_for_longer() -> None:
+    device = make_device()
+    site = site_file_configuration(device)
+    assert max_silence_s(device, replace(site, poll_interval_s=100.0)) == 600.0
+    assert max_silence_s(device, replace(site, poll_interval_s=1.0)) == 60.0
+    quiet = {key: replace(point, deadband=0.5, max_silence_s=900.0) for key, point in site.points.items()}
+    assert max_silence_s(device, replace(site, points=quiet)) == 920.0
+
+
+def test_the_digest_is_that_of_the_content() -> None:
+    device = make_device()
+    body = describe(device, site_file_configuration(device), connection_id="line")
+    assert description(body).digest == description(dict(body)).digest
+    assert description(body).digest != description({**body, "name": "other"}).digest

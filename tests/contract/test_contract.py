@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # its stubs would be one more dependency for one file
+import pytest
+from pydantic import ValidationError
+
+import edge.contract
+from edge.contract.__main__ import SCHEMA_FOLDER, schema_text
+from edge.contract.model import Metadata
+from edge.contract.readings import SensorReadingReceived
+from edge.contract.registry import MODELS, schemas
+from edge.domain.event import EventType
+
+EXAMPLE_FOLDER = Path(edge.contract.__file__).parent / "examples"
+EXAMPLES: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(EXAMPLE_FOLDER.glob("*.json"))
+}
+SCHEMAS = schemas()
+# Comes with a later release.
+NOT_YET_WRITTEN = {EventType.DEVICE_RETIRED}
+
+
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(
+        SCHEMAS[f"{name}.v1.json"], format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    )
+
+
+def test_every_type_has_a_model_a_schema_and_an_example() -> None:
+    types = {event_type.value for event_type in EventType if event_type not in NOT_YET_WRITTEN}
+    assert {event_type.value for event_type in MODELS} == types
+    assert set(EXAMPLES) == types
+    assert set(SCHEMAS) == {f"{name}.v1.json" for name in [*types, "Metadata"]}
+
+
+def test_the_schema_files_are_what_the_models_say() -> None:
+    found = {path.name: path.read_text(encoding="utf-8") for path in SCHEMA_FOLDER.glob("*.json")}
+    wanted = {name: schema_text(schema) for name, schema in SCHEMAS.items()}
+    assert found == wanted, "run: python -m edge.contract"
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_a_schema_is_one(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+    # Words that pydantic leaves in when it does not know how to say them in JSON Schema.
+    assert not {'"ge"', '"le"', '"gt"'} & set(json.dumps(SCHEMAS[name]).replace(":", " ").split())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_keeps_its_schema(name: str) -> None:
+    example = EXAMPLES[name]
+    assert set(example) == {"stream", "type", "data", "metadata"}
+    assert example["type"] == name
+    validator(name).validate(example["data"])
+    if name != EventType.DEVICE_CONFIGURATION_UPDATED:
+        validator("Metadata").validate(example["metadata"])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_comes_back_from_its_model_as_it_was(name: str) -> None:
+    example = EXAMPLES[name]
+    assert MODELS[EventType(name)].model_validate(example["data"]).as_json() == example["data"]
+    if name != EventType.DEVICE_CONFIGURATION_UPDATED:
+        assert Metadata.model_validate(example["metadata"]).as_json() == example["metadata"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_readers_ignore_what_they_do_not_know(name: str) -> None:
+    data = {**EXAMPLES[name]["data"], "addedLater": {"x": 1}}
+    validator(name).validate(data)
+    MODELS[EventType(name)].model_validate(data)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_schema_and_its_model_miss_the_same_fields(name: str) -> None:
+    """Leaving out any one field is refused by both or by none."""
+    data = EXAMPLES[name]["data"]
+    for key in data:
+        without = {other: value for other, value in data.items() if other != key}
+        try:
+            MODELS[EventType(name)].model_validate(without)
+            is_refused = False
+        except ValidationError:
+            is_refused = True
+        assert bool(list(validator(name).iter_errors(without))) == is_refused, key
+
+
+GOOD: dict[str, Any] = {"value": 1.5, "unit": "Cel", "quality": "good"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"value": None},
+        {"reason": "stale"},
+        {"quality": "bad"},
+        {"quality": "bad", "value": None},
+        {"quality": "bad", "value": None, "reason": "stale"},
+        {"quality": "bad", "reason": "comm_error"},
+        {"quality": "uncertain"},
+        {"quality": "uncertain", "reason": "comm_error"},
+        {"quality": "uncertain", "reason": "stale", "value": None},
+        {"quality": "excellent"},
+        {"value": [1]},
+    ],
+)
+def test_a_reading_that_contradicts_itself_is_refused_by_both(changes: dict[str, Any]) -> None:
+    data = {**EXAMPLES["SensorReadingReceived"]["data"], "readings": {"t": {**GOOD, **changes}}}
+    assert list(validator("SensorReadingReceived").iter_errors(data))
+    with pytest.raises(ValidationError):
+        SensorReadingReceived.model_validate(data)
+
+
+def test_an_unsynchronized_clock_comes_with_the_uptime() -> None:
+    data = {**EXAMPLES["GatewayStopped"]["data"], "clock": "unsynchronized"}
+    assert list(validator("GatewayStopped").iter_errors(data))
+    validator("GatewayStopped").validate({**data, "uptimeMs": 5})
+
+
+def test_a_boolean_is_never_taken_for_a_number() -> None:
+    data = {**EXAMPLES["DeviceDescribed"]["data"], "expectedIntervalS": True}
+    assert list(validator("DeviceDescribed").iter_errors(data))
+    with pytest.raises(ValidationError):
+        MODELS[EventType.DEVICE_DESCRIBED].model_validate(data)
