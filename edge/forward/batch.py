@@ -1,5 +1,4 @@
 """How much goes into one append."""
-# RECONSTRUCTED at 11:43 by a second session that overwrote this file by mistake; see /tmp/plan/FORWARD-OVERWRITTEN.md.
 
 from collections.abc import Iterable
 from itertools import islice

@@ -9,9 +9,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from edge.forward.batch import BATCH_EVENTS_MAX, size_of
 from edge.storage.entry import Entry
+from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
+
+log = structlog.get_logger()
 
 # All queues together. At 600 bytes an event this is 12 seconds at 600 events/s; more would only be memory.
 QUEUED_BYTES_MAX = 4 * 1024 * 1024
@@ -143,8 +148,17 @@ class Queues:
             self._room.clear()
             while True:
                 lagging = self._lagging()
-                if not lagging or self.size > REFILL_BYTES or not await self._fill(lagging):
+                if not lagging or self.size > REFILL_BYTES or not await self._filled(lagging):
                     break
+
+    async def _filled(self, lagging: dict[int, StreamQueue]) -> bool:
+        try:
+            return await self._fill(lagging)
+        except CommitFailed as error:
+            # The writer reports the disk. A second: nobody else waits for it.
+            log.warning("backlog_not_read", problem=str(error))
+            await asyncio.sleep(1.0)
+            return True
 
     def _lagging(self) -> dict[int, StreamQueue]:
         """Streams with more on disk and room in memory; a parked one takes no part."""
@@ -171,4 +185,7 @@ class Queues:
                 del going[entry.stream]
         for queue in going.values():
             queue.filled_to = max(queue.filled_to, page.scanned_to)
+            if not queue.entries:
+                # Nothing of the stream is left up to here: it was damaged, or retention had it before the store went back.
+                self._outbox.cursors.advance(queue.number, position=queue.filled_to)
         return any(queue.filled_to > start[number] for number, queue in lagging.items())

@@ -1,5 +1,4 @@
 """What events read back tell of a stream: whether it is still the one we knew, and what of ours landed. Pure."""
-# RECONSTRUCTED at 11:43 by a second session that overwrote this file by mistake; see /tmp/plan/FORWARD-OVERWRITTEN.md.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,9 +33,16 @@ def standing(acked: int, acked_event_id: UUID | None, page: Sequence[RecordedEve
     return Standing.WENT_BACK
 
 
-def standing_at_end(acked: int, tail: Sequence[RecordedEvent]) -> Standing:
-    """Judge by the stream's last visible event; none = all of it is truncated."""
-    return Standing.WENT_BACK if tail and tail[0].revision < acked else Standing.HOLDS
+def standing_at_end(acked: int, acked_event_id: UUID | None, tail: Sequence[RecordedEvent]) -> Standing:
+    """Judge by the stream's last visible event; none = all of it is truncated.
+
+    UNSEEN: the stream has grown between the two reads, so that what was read first tells nothing: read both again.
+    """
+    if not tail:
+        return Standing.HOLDS
+    if tail[0].revision > acked:
+        return Standing.UNSEEN
+    return standing(acked, acked_event_id, tail) if tail[0].revision == acked else Standing.WENT_BACK
 
 
 @dataclass(kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import structlog
 
 from edge.domain.author import Author, encode_json
-from edge.domain.event import EventType, Json
+from edge.domain.event import Draft, EventType, Json
 from edge.domain.event_store import (
     AppendTooLarge,
     EventStore,
@@ -104,8 +104,11 @@ class StreamForwarder:
             "detail": str(error),
         }
         log.error("event_quarantined", **body)
-        declaration = self.author.control(EventType.EVENT_QUARANTINED, body, device_id=facts.device_id)
-        await self.outbox.quarantine(entry, reason=encode_json([reason, str(error)]), declarations=(declaration,))
+        # A declaration that is refused itself is told by the log only: declaring that would never end.
+        declarations: tuple[Draft, ...] = ()
+        if entry.type != EventType.EVENT_QUARANTINED:
+            declarations = (self.author.control(EventType.EVENT_QUARANTINED, body, device_id=facts.device_id),)
+        await self.outbox.quarantine(entry, reason=encode_json([reason, str(error)]), declarations=declarations)
         self.outbox.cursors.advance(queue.number, position=entry.position)
         self.queues.forwarded(queue, entry.position)
         queue.events_max = BATCH_EVENTS_MAX

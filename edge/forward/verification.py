@@ -11,7 +11,7 @@ import structlog
 
 from edge.domain.author import Author
 from edge.domain.event import EventType, Json, RecordedEvent
-from edge.domain.event_store import NO_STREAM, EventStore, StreamNotFound
+from edge.domain.event_store import NO_STREAM, EventStore, EventStoreUnavailable, StreamNotFound
 from edge.forward.origin import Kinship, Origin, origin_of
 from edge.forward.queues import Queues, StreamQueue
 from edge.forward.reconcile import Landed, Standing, standing, standing_at_end
@@ -51,8 +51,15 @@ class Verification:
         queue.is_verified = queue.is_tail_seen = True
         queue.refused_at = None
 
-    def _origin(self, event: RecordedEvent) -> Origin:
-        return origin_of(event, gateway_id=self.author.gateway_id, is_known=self.outbox.is_known)
+    async def _origin(self, queue: StreamQueue, event: RecordedEvent) -> Origin:
+        origin = origin_of(event, gateway_id=self.author.gateway_id, is_known=self.outbox.is_known)
+        if origin.kinship is not Kinship.OURS or origin.position is None:
+            return origin
+        entry = await self.outbox.find_entry(origin.position)
+        if entry is not None and (entry.stream, entry.event_id) != (queue.number, event.event_id):
+            # Somebody's tool copied an event with its metadata: taking its position for ours would lose what is pending.
+            return Origin(kinship=Kinship.FOREIGN)
+        return origin
 
     async def _adopt(self, queue: StreamQueue) -> None:
         """Take over a stream that this file, as far as it knows, never appended to. Never reads its history."""
@@ -66,7 +73,7 @@ class Verification:
             self._acknowledge(queue, Landed(revision=revision, event_id=None))
             return
         landed = Landed(revision=tail[0].revision, event_id=tail[0].event_id)
-        landed.add(tail[0], self._origin(tail[0]))
+        landed.add(tail[0], await self._origin(queue, tail[0]))
         cursor = self.outbox.cursors[queue.number]
         has_older_entries = cursor.is_lagging and cursor.forwarded_position < self.first_position
         if landed.position == 0 and has_older_entries:
@@ -80,7 +87,7 @@ class Verification:
         while before > 0:
             page = await self.event_store.read_backward(queue.name, limit=PAGE_EVENTS, from_revision=before - 1)
             for event in page:
-                origin = self._origin(event)
+                origin = await self._origin(queue, event)
                 if origin.kinship is Kinship.OURS and origin.position is not None:
                     return origin.position
             if not page:
@@ -100,7 +107,9 @@ class Verification:
         found = standing(acked, acked_event_id, page)
         if found is Standing.UNSEEN:
             tail = await self.event_store.read_backward(queue.name, limit=1)
-            found = standing_at_end(acked, tail)
+            found = standing_at_end(acked, acked_event_id, tail)
+            if found is Standing.UNSEEN:
+                raise EventStoreUnavailable(f"{queue.name} changes while it is read back")
         if found is Standing.WENT_BACK:
             await self._went_back(queue, acked)
         elif not page and queue.refused_at is not None:
@@ -123,7 +132,7 @@ class Verification:
         while page:
             for event in page:
                 if event.revision > acked:
-                    landed.add(event, self._origin(event))
+                    landed.add(event, await self._origin(queue, event))
             if len(page) < PAGE_EVENTS:
                 break
             page = await self.event_store.read_forward(
@@ -158,7 +167,11 @@ class Verification:
             "position": origin.position,
         }
         if queue.is_tail_seen:
-            await self.outbox.record(self.author.control(EventType.OUTBOX_CLONE_DETECTED, body))
+            message = "another daemon with a copy of this database forwards, too; nothing more is forwarded from here"
+            await self.outbox.record(
+                self.author.control(EventType.OUTBOX_CLONE_DETECTED, body),
+                self.author.control(EventType.ALARM_RAISED, {"alarm": "outbox_cloned", "message": message}),
+            )
             raise CloneDetected(
                 f"{queue.name} has events of another life of this gateway, from revision {event.revision}"
             )
@@ -177,7 +190,7 @@ class Verification:
                 break
             tail = tail or next(iter(page), None)
             for event in page:
-                origin = self._origin(event)
+                origin = await self._origin(queue, event)
                 if origin.kinship is Kinship.OURS and origin.position is not None:
                     known, position = event, origin.position
                     break
