@@ -5,10 +5,14 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from edge.cli import EXIT_CONFIGURATION, EXIT_TEMPORARY
+from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_TEMPORARY
+
+if TYPE_CHECKING:
+    from edge.domain.settings import Settings
 
 
 @click.command()
@@ -19,7 +23,8 @@ from edge.cli import EXIT_CONFIGURATION, EXIT_TEMPORARY
 def run(site_file: Path, state_dir: Path | None, credentials_dir: Path | None, *, debug: bool) -> None:
     """Run the daemon for one site until SIGTERM or SIGINT.
 
-    Exit codes: 0 stopped on request, 75 state directory held by another process, 78 site file invalid.
+    Exit codes: 0 stopped on request, 1 the outbox's file is damaged or a newer release's, 75 the state directory is held
+    by another process or the disk does not give it, 78 the site file, a credential or a certificate is wrong.
     """
     from edge.control.places import default_state_directory
     from edge.operate.logs import configure_logs
@@ -33,23 +38,35 @@ def run(site_file: Path, state_dir: Path | None, credentials_dir: Path | None, *
         name = settings.event_store.credential
         secret = None if name is None else credential(name, directory=credentials_dir)
     except (ConfigurationInvalid, CredentialMissing) as error:
-        click.echo(error, err=True)
-        sys.exit(EXIT_CONFIGURATION)
+        _leave(error, EXIT_CONFIGURATION)
 
-    from edge.gateway import open_gateway
-    from edge.storage.errors import DatabaseInUse
+    _run(settings, state_dir or default_state_directory(settings.gateway_id), secret)
 
-    async def serve() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        directory = state_dir or default_state_directory(settings.gateway_id)
-        async with open_gateway(settings, state_directory=directory, credential=secret) as gateway:
-            await gateway.run(stop)
+
+def _run(settings: "Settings", state_directory: Path, secret: str | None) -> None:
+    from edge.domain.event_store import EventStoreMisconfigured
+    from edge.storage.errors import CommitFailed, DatabaseInUse, StorageError
 
     try:
-        asyncio.run(serve())
-    except DatabaseInUse as error:
-        click.echo(error, err=True)
-        sys.exit(EXIT_TEMPORARY)
+        asyncio.run(_serve(settings, state_directory, secret))
+    except (DatabaseInUse, CommitFailed) as error:
+        _leave(error, EXIT_TEMPORARY)
+    except StorageError as error:
+        _leave(error, EXIT_FAILED)
+    except EventStoreMisconfigured as error:
+        _leave(f"{settings.file}: event_store: {error}", EXIT_CONFIGURATION)
+
+
+async def _serve(settings: "Settings", state_directory: Path, secret: str | None) -> None:
+    from edge.gateway import open_gateway
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_gateway(settings, state_directory=state_directory, credential=secret) as gateway:
+        await gateway.run(stop)
+
+
+def _leave(error: object, code: int) -> NoReturn:
+    click.echo(error, err=True)
+    sys.exit(code)
