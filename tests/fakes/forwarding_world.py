@@ -23,7 +23,7 @@ from edge.storage.database import open_database
 from edge.storage.entry import Entry
 from edge.storage.outbox import Outbox, open_outbox
 from fakes.event_store import FakeEventStore, StreamState
-from fakes.inline_connection import connecting
+from fakes.inline_sqlite import InlineConnect
 from fakes.virtual_time import VirtualClock
 
 GATEWAY = "north-1"
@@ -150,6 +150,9 @@ class World:
         if self.is_dead:
             raise Killed
 
+    def _at(self, _sql: str) -> None:
+        self.point()
+
     def new_id(self) -> UUID:
         return UUID(int=self.rng.getrandbits(128), version=4)
 
@@ -185,7 +188,7 @@ class World:
         )
         self.runs.append(author.run)
         database = await stack.enter_async_context(
-            open_database(self.directory, settings=self.settings, connect=connecting(self.point))
+            open_database(self.directory, settings=self.settings, connect=InlineConnect(self._at, self._at))
         )
         outbox = await stack.enter_async_context(
             open_outbox(database, run=author.run, clock=clock, settings=self.settings)

@@ -2,40 +2,13 @@
 
 import asyncio
 import json
-import random
-from collections.abc import Callable, Coroutine
-from pathlib import Path
 
 import pytest
 
 from edge.domain.event import EventType, NewEvent
 from fakes.event_store import Fault
-from fakes.forwarding_check import violations
+from fakes.forwarding_stage import STREAM, play, twenty, types
 from fakes.forwarding_world import Life, World
-from fakes.virtual_time import run_virtual
-
-STREAM = "sensorReadings-north-1.a"
-Play = Callable[[World], Coroutine[None, None, None]]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(directory=tmp_path / "state", rng=random.Random(7))
-
-
-def play(world: World, story: Play) -> None:
-    run_virtual(lambda: story(world))
-    assert violations(world) == []
-
-
-async def twenty(life: Life) -> None:
-    for _ in range(20):
-        life.offer("a")
-    await life.settle()
-
-
-def types(world: World) -> list[str]:
-    return [event.type for event in world.store.events("gateway-north-1")]
 
 
 def test_a_fresh_database_reads_one_event_of_a_long_history(world: World) -> None:
