@@ -38,6 +38,9 @@ from edge.storage.outbox import Outbox, open_outbox
 
 log = structlog.get_logger()
 
+# A disk that takes nothing is not waited for: the whole stop has five seconds.
+STOP_RECORD_TIMEOUT_S = 2.0
+
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -58,16 +61,18 @@ class Gateway:
     configurator: Configurator
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set; the last thing on disk is then GatewayStopped."""
+        """Run until `stop` is set; the last thing on disk is then GatewayStopped, if the disk takes it."""
         log.info("gateway_started", gateway_id=self.author.gateway_id, version=__version__, run=str(self.author.run))
         async with asyncio.TaskGroup() as parent:
             writer = parent.create_task(self.outbox.run(), name="writer")
-            await self.outbox.record(self._started(), self._site_file_loaded())
+            # First in the queue, so first on disk; a disk that takes nothing must not keep anybody from stopping.
+            for draft in (self._started(), self._site_file_loaded()):
+                self.outbox.offer(draft)
             try:
                 await self._run_components(stop)
             except* _StopRequested:
                 log.info("gateway_stop_requested")
-            await self.outbox.record(self.author.control(EventType.GATEWAY_STOPPED, {"reason": "requested"}))
+            await self._record_stop()
             writer.cancel()
         log.info("gateway_stopped")
 
@@ -79,6 +84,13 @@ class Gateway:
             tasks.create_task(self.configurator.run(), name="configurator")
             await stop.wait()
             raise _StopRequested
+
+    async def _record_stop(self) -> None:
+        try:
+            async with asyncio.timeout(STOP_RECORD_TIMEOUT_S):
+                await self.outbox.record(self.author.control(EventType.GATEWAY_STOPPED, {"reason": "requested"}))
+        except TimeoutError:
+            log.warning("gateway_stop_not_recorded", within_s=STOP_RECORD_TIMEOUT_S)
 
     async def status(self) -> Json:
         """Tell how the gateway is; costs nothing: all of it is in memory."""

@@ -72,9 +72,19 @@ def _outbox(status: Mapping[str, Json]) -> Iterator[str]:
         f"outbox       {outbox['lastPosition']} events accepted, {pending} waiting to be forwarded, "
         f"last commit {_seconds(age)} ago"
     )
+    is_failing = bool(outbox["isFailing"])
     shown = click.style(state, fg=_STORE_COLOURS.get(state, "red"))
-    note = "   (the data is safe: it is on disk and goes out when the link is back)" if state == "unreachable" else ""
+    note = "" if state == "forwarding" else f"   {store['lastError'] or ''}"
+    if state == "unreachable" and not is_failing:
+        note += "   (the data is safe: it is on disk and goes out when the link is back)"
     yield f"event store  {shown}{note}"
+    if is_failing:
+        yield click.style(
+            "disk         takes no commits: new samples wait in memory, then are refused", fg="red", bold=True
+        )
+    troubles = {name: outbox[name] for name in ("refused", "quarantined", "blocksDamaged") if outbox[name]}
+    if troubles:
+        yield click.style("troubles     " + ", ".join(f"{count} {name}" for name, count in troubles.items()), fg="red")
     for stream, reason in _table(outbox["parked"]).items():
         yield click.style(f"parked       {stream}: {reason}", fg="red")
 

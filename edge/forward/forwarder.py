@@ -158,8 +158,8 @@ class Forwarder:
         """Somebody else writes into our stream: safe, but it costs a read each time. Told once per run and stream."""
         if queue.name in self._foreign_streams:
             return
-        self._foreign_streams.add(queue.name)
         log.error("foreign_event_found", stream=queue.name, revision=event.revision, type=event.type)
         message = f"{queue.name} holds events that this gateway did not write, the first at revision {event.revision}"
         body: dict[str, Json] = {"alarm": "foreign_event", "message": message, "stream": queue.name}
-        self._outbox.offer(self._author.control(EventType.ALARM_RAISED, body))
+        if self._outbox.offer(self._author.control(EventType.ALARM_RAISED, body)):
+            self._foreign_streams.add(queue.name)

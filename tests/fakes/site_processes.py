@@ -19,7 +19,9 @@ from typing import Any
 from drivers.simulation.demo import render_demo_site
 
 # Generous: two cores that others use, too.
-WAIT_S = 60.0
+WAIT_S = 120.0
+# What every process of ours promises to need at most when it is asked to stop.
+STOP_S = 5.0
 
 
 @dataclass
@@ -58,7 +60,12 @@ class Site:
         """Send a signal that ends a process; return its exit code."""
         process = self.processes.pop(verb)
         process.send_signal(number)
-        return process.wait(WAIT_S)
+        return process.wait(STOP_S)
+
+    def store_state(self) -> str:
+        """How the daemon sees its link; empty while it does not answer."""
+        status = self.status()
+        return "" if status is None else str(status["eventStore"]["state"])
 
     def verb(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run another verb as a person would."""
@@ -96,7 +103,7 @@ class Site:
         return -1 if status is None else sum(status["outbox"]["pendingByStream"].values())
 
     def wait_for_samples(self, count: int) -> None:
-        """Wait until every device was heard and that many more events are on disk than at the start of this run."""
+        """Wait until that many more events are on disk than when this was first asked."""
         first: list[int] = []
 
         def reached() -> bool:
