@@ -77,6 +77,8 @@ class Tail:
         self._follow = follow
         # Whether the store ever answered: if not, somebody should look at the address rather than wait.
         self._reached = False
+        # How many of the followed streams wait for the store.
+        self._lost = 0
 
     async def streams(self, names: Sequence[str], *, may_be_missing: bool = False) -> None:
         """Write out these streams, one after the other, or side by side as events come. Raises EventStoreError."""
@@ -123,7 +125,9 @@ class Tail:
                 if failures:
                     await self._return_to(place)
                 async with subscribe() as items:
-                    self._reached, failures = True, 0
+                    self._reached = True
+                    self._note_return(failures)
+                    failures = 0
                     await self._write_out(place, items)
                     return
             except EventStoreUnavailable as error:
@@ -134,8 +138,17 @@ class Tail:
             await asyncio.sleep(RECONNECT.delay_s(failures, self._chance))
 
     def _note_loss(self, error: EventStoreUnavailable, failures: int) -> None:
+        """One line for an outage, however many streams are followed."""
         if failures == 1:
-            self._note(f"the store was lost ({error}); trying again")
+            self._lost += 1
+            if self._lost == 1:
+                self._note(f"the store was lost ({error}); trying again")
+
+    def _note_return(self, failures: int) -> None:
+        if failures:
+            self._lost -= 1
+            if self._lost == 0:
+                self._note("the store is back")
 
     async def _return_to(self, place: _Place) -> None:
         if await self._went_back(place.last):

@@ -101,6 +101,21 @@ async def test_following_goes_on_after_a_restart_without_gap_or_repetition(
     assert [note.split(" (")[0] for note in screen.notes][:1] == ["the store was lost"]
 
 
+async def test_an_outage_is_told_once_however_many_streams_are_followed(
+    store: GrpcEventStore, screen: Screen, embedded: EmbeddedEventStore
+) -> None:
+    names = ["one", "two", "three"]
+    for name in names:
+        await _append(store, name, 1)
+    async with _running(_tail(store, screen, follow=True).streams(names)):
+        await screen.holds(3)
+        await embedded.restart()
+        for name in names:
+            await _append(store, name, 1, after=0)
+        await screen.holds(6)
+    assert [note.split(" (")[0] for note in screen.notes] == ["the store was lost", "the store is back"]
+
+
 @pytest.mark.parametrize("everything", [True, False])
 async def test_following_starts_anew_when_the_store_is_another_one(
     tmp_path: Path, screen: Screen, *, everything: bool
