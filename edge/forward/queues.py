@@ -25,6 +25,8 @@ STREAM_BYTES_MAX = 1024 * 1024
 # The backlog head goes on when this much has been forwarded.
 REFILL_BYTES = QUEUED_BYTES_MAX // 2
 PAGE_BYTES = 512 * 1024
+# A disk that does not give the backlog is asked again this often.
+REREAD_S = 1.0
 
 
 @dataclass(kw_only=True)
@@ -83,6 +85,8 @@ class Queues:
         self._outbox = outbox
         self._on_filled = on_filled
         self._room = asyncio.Event()
+        # The disk did not give the backlog when it was last asked.
+        self._is_unreadable = False
         self.size = 0
         self.by_stream: dict[int, StreamQueue] = {}
         for number in outbox.streams.numbers():
@@ -153,12 +157,18 @@ class Queues:
 
     async def _filled(self, lagging: dict[int, StreamQueue]) -> bool:
         try:
-            return await self._fill(lagging)
+            progressed = await self._fill(lagging)
         except CommitFailed as error:
-            # The writer reports the disk. A second: nobody else waits for it.
-            log.warning("backlog_not_read", problem=str(error))
-            await asyncio.sleep(1.0)
+            if not self._is_unreadable:
+                log.warning("backlog_not_read", problem=str(error))
+            self._is_unreadable = True
+            # The disk passes by itself or not at all; nobody else waits for this task.
+            await asyncio.sleep(REREAD_S)
             return True
+        if self._is_unreadable:
+            log.info("backlog_read_again")
+        self._is_unreadable = False
+        return progressed
 
     def _lagging(self) -> dict[int, StreamQueue]:
         """Streams with more on disk and room in memory; a parked one takes no part."""
