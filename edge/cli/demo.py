@@ -194,8 +194,19 @@ def _children_lines(children: tuple[Child, ...]) -> Iterator[str]:
 def _try_next(stage: Stage, children: tuple[Child, ...]) -> Iterator[str]:
     store, _, daemon = children
     yield click.style("Try in another terminal (Control-C here ends the demo):", bold=True)
-    yield f"  greenhouse-edge events tail {stage.site_file} --follow"
-    yield f"  greenhouse-edge configure {stage.site_file} {DEVICE} --set pollIntervalS=1"
-    yield f"  greenhouse-edge status --state-dir {stage.gateway_state} --json"
+    command = _command()
+    yield f"  {command} events tail {stage.site_file} --follow"
+    yield f"  {command} configure {stage.site_file} {DEVICE} --set pollIntervalS=1"
+    yield f"  {command} status --state-dir {stage.gateway_state} --json"
     yield f"  kill -9 {daemon.pid or 'PID'}      # the daemon, as a power cut would; nothing is lost or doubled"
     yield f"  kill -STOP {store.pid or 'PID'}   # the store stops answering; -CONT brings it back"
+
+
+def _command() -> str:
+    """How the reader can call us from the next terminal: after `make demo` we are on nobody's path."""
+    import shutil
+
+    if shutil.which("greenhouse-edge"):
+        return "greenhouse-edge"
+    beside = Path(sys.executable).with_name("greenhouse-edge")
+    return str(beside) if beside.exists() else f"{sys.executable} -m edge"
