@@ -58,7 +58,8 @@ def configure_logs(stream: IO[str] | None = None, *, level: int = logging.INFO) 
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
+        # Not cached: lines are few, and a logger bound once would keep the settings of that moment for ever.
+        cache_logger_on_first_use=False,
     )
 
 
