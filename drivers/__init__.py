@@ -17,6 +17,8 @@ from edge.domain.driver import DRIVER_API, ENTRY_POINT_GROUP, DriverKind
 # name -> module that has a KIND. Imported when first asked for: a site without Modbus never loads pymodbus.
 _BUILT_IN = {
     "modbus": "drivers.modbus",
+    "serial": "drivers.serial",
+    "mqtt": "drivers.mqtt",
     "simulated": "drivers.simulated",
 }
 

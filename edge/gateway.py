@@ -26,6 +26,7 @@ from edge.control.places import DaemonNote, make_runtime_directory, socket_name,
 from edge.control.server import serve_control
 from edge.domain.author import Author
 from edge.domain.clock import Clock, rfc3339
+from edge.domain.driver import DriverContext
 from edge.domain.event import Draft, EventType, Json
 from edge.domain.identifier import uuid7
 from edge.domain.settings import Settings
@@ -195,7 +196,7 @@ def _collectors(settings: Settings, fleet: Fleet, outbox: Outbox, author: Author
     return {
         connection.id: Collector(
             connection=connection,
-            driver=driver_kind(connection.driver).create(connection),
+            driver=driver_kind(connection.driver).create(connection, DriverContext()),
             fleet=fleet,
             outbox=outbox,
             author=author,

@@ -18,10 +18,22 @@ NESTING_MAX = 3
 ZONES: dict[str, tuple[set[str], set[str]]] = {
     "edge.domain": (set(), set()),
     "drivers.decoders": ({"edge.domain"}, set()),
-    "drivers.simulation": ({"edge.domain", "drivers.decoders"}, {"pymodbus", "structlog"}),
+    "drivers.simulation": ({"edge.domain", "drivers.decoders"}, {"amqtt", "paho", "pymodbus", "serial", "structlog"}),
     "drivers.modbus": ({"edge.domain", "drivers.decoders"}, {"pymodbus", "structlog"}),
+    "drivers.serial": ({"edge.domain", "drivers.decoders"}, {"serial", "structlog"}),
+    "drivers.mqtt": ({"edge.domain", "drivers.decoders"}, {"paho", "structlog"}),
     "drivers.simulated": ({"edge.domain", "drivers.decoders"}, {"structlog"}),
-    "drivers": ({"edge.domain", "drivers.decoders", "drivers.modbus", "drivers.simulated"}, {"structlog"}),
+    "drivers": (
+        {
+            "edge.domain",
+            "drivers.decoders",
+            "drivers.modbus",
+            "drivers.mqtt",
+            "drivers.serial",
+            "drivers.simulated",
+        },
+        {"structlog"},
+    ),
     "edge.storage": ({"edge.domain"}, {"aiosqlite", "structlog"}),
     "edge.event_store.embedded": (
         {"edge.domain", "edge.event_store"},

@@ -1,11 +1,11 @@
 """Modbus devices, asked over Modbus/TCP. Importing this loads no transport."""
 
 from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions, ModbusPointOptions
-from edge.domain.driver import Driver, DriverKind
+from edge.domain.driver import Driver, DriverContext, DriverKind
 from edge.domain.settings import ConnectionSettings
 
 
-def create(connection: ConnectionSettings) -> Driver:
+def create(connection: ConnectionSettings, _context: DriverContext) -> Driver:
     """Make the driver of one connection."""
     from drivers.modbus.driver import ModbusDriver  # noqa: PLC0415 - pymodbus only where a site has Modbus
 

@@ -1,11 +1,11 @@
 """Devices that exist only in this process: for tests, the bench, and a first try without hardware."""
 
 from drivers.simulated.options import SimulatedConnectionOptions, SimulatedDeviceOptions, SimulatedPointOptions
-from edge.domain.driver import Driver, DriverKind
+from edge.domain.driver import Driver, DriverContext, DriverKind
 from edge.domain.settings import ConnectionSettings
 
 
-def create(connection: ConnectionSettings) -> Driver:
+def create(connection: ConnectionSettings, _context: DriverContext) -> Driver:
     """Make the driver of one connection."""
     from drivers.simulated.driver import create_driver  # noqa: PLC0415 - options are read without the driver
 

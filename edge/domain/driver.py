@@ -6,13 +6,14 @@ back-off and no retries of its own: `open` once, `poll` or `receive`, and one of
 Any other exception is a bug; the collector logs it with its traceback and backs off.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from edge.domain.reading import Sample
-from edge.domain.settings import ConnectionSettings
+from edge.domain.reading import Reading, Sample
+from edge.domain.settings import ConnectionSettings, DeviceGroup, DeviceSettings
 
 # The registry refuses a driver that was written for another version.
 DRIVER_API = 1
@@ -92,6 +93,67 @@ class PushedDriver(Protocol):
 Driver = PolledDriver | PushedDriver
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenName:
+    """A name that a device group's pattern captured and that is no device of ours, for a person to look at."""
+
+    group_id: str
+    name: str
+    topic: str
+    # Milliseconds since 1970.
+    last_seen_ms: int
+    # Why it is no device: not in `names`, `devices_max` reached, its id taken or impossible.
+    reason: str
+
+
+@runtime_checkable
+class GroupDriver(Protocol):
+    """A driver, besides, whose connection may have device groups."""
+
+    def seen(self) -> Sequence[SeenName]:
+        """List the names seen that are no devices; bounded."""
+
+    def appeared(self) -> Sequence[tuple[DeviceGroup, str]]:
+        """Return the groups and names that are to be adopted since the last call.
+
+        The collector makes them devices (or not) and calls `adopt` before the next `receive`.
+        """
+
+    def adopt(self, device: DeviceSettings) -> None:
+        """Take a device on; its samples may come from the next `receive` on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatestReading:
+    """The newest reading of a point of any device of the site, corrected and judged, and its age in seconds."""
+
+    reading: Reading
+    age_s: float
+
+
+def _no_credential(name: str) -> str:
+    raise DriverMisconfigured(f"the credential {name!r} cannot be looked up here")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverContext:
+    """What a driver may know of the gateway around it. The defaults suit a test or a tool without a gateway."""
+
+    gateway_id: str = "gateway"
+    # An IANA name, for times that a payload writes without a zone.
+    time_zone: str = "UTC"
+    # Relative paths in options are meant from here: the site file's folder.
+    folder: Path = field(default_factory=Path)
+    # Look up "user:password" by its name. Raises DriverMisconfigured if it is not there.
+    credential: Callable[[str], str] = _no_credential
+    # (device id, point id) -> its newest reading; None if there was none yet.
+    latest: Callable[[str, str], LatestReading | None] = lambda _device_id, _point_id: None
+
+
+def _nothing(_connection: ConnectionSettings) -> Iterable[tuple[str, str]]:
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class DriverKind:
     """A driver as the registry knows it: the value of `driver = "…"` in a site file.
@@ -107,5 +169,9 @@ class DriverKind:
     connection_options: type
     device_options: type
     point_options: type
-    create: Callable[[ConnectionSettings], Driver]
+    create: Callable[[ConnectionSettings, DriverContext], Driver]
+    # What is wrong with a whole connection, and what is allowed and yet fails in the field (`check` warns):
+    # pairs of a device id ("" = the connection) and a sentence.
+    mistakes: Callable[[ConnectionSettings], Iterable[tuple[str, str]]] = _nothing
+    cautions: Callable[[ConnectionSettings], Iterable[tuple[str, str]]] = _nothing
     api: int = DRIVER_API

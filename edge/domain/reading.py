@@ -86,7 +86,11 @@ class Sample:
     # The payload's own time, in milliseconds since 1970; None = the moment it reached us.
     measured_at_ms: int | None = None
     origin: Origin = Origin.LIVE
+    # The same for each arrival of the same message for the same device (a hash of at most 16 bytes); b"" = unknown.
     source_key: bytes = b""
+    # Whether a known source key means that this sample came before: its key is the payload's own identity or time, or
+    # the sender says that it repeats. Without, an equal text is an equal value measured again.
+    may_repeat: bool = False
 
     def __post_init__(self) -> None:
         if not self.readings:

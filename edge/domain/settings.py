@@ -119,11 +119,33 @@ class DeviceSettings:
     enabled: bool = True
     # The device gives no new value sooner (profile, `poll_interval_min_s`).
     poll_interval_min_s: float = 0.0
+    # How long after its power came its values mean nothing yet (profile, `warm_up_s`).
+    warm_up_s: float = 0.0
     remote: DeviceRemote = field(default_factory=DeviceRemote)
 
     def point(self, point_id: str) -> PointSettings | None:
         """Return the point with this id, or None."""
         return next((point for point in self.points if point.id == point_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceGroup:
+    """One `[[connection.device_group]]`: what all its devices are, and whose names are taken."""
+
+    # Its id is the template (`zigbee-{name}`), its options hold the pattern; profile and points are the members'.
+    template: DeviceSettings
+    # Listed in the site file. Each is among the connection's devices from the start.
+    names: tuple[str, ...] = ()
+    # Whether an unknown name becomes a device when it is seen, and how many members the group may then have.
+    adopt: bool = False
+    devices_max: int = 0
+    # Topic filters of what looks like a device and is none.
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The group's id template; names the group."""
+        return self.template.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +156,9 @@ class ConnectionSettings:
     driver: str
     # The driver's connection options.
     options: object
+    # The members of groups whose names are known included.
     devices: tuple[DeviceSettings, ...]
+    groups: tuple[DeviceGroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

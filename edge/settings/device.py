@@ -60,6 +60,7 @@ def build_device(
         enabled=head.enabled,
         poll_interval_s=interval_s,
         poll_interval_min_s=head.poll_interval_min_s,
+        warm_up_s=head.warm_up_s,
         max_silence_s=head.max_silence_s or default_max_silence_s(interval_s, points),
         remote=head.remote.remote() if head.remote else DeviceRemote(),
         options=options,

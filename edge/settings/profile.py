@@ -17,7 +17,7 @@ from edge.settings.tables import SITE_POINT_KEYS, LineTable, ProfileTable
 PROFILE_FOLDER = "profiles"
 # The driver's option that a profile calls `offset`.
 RAW_OFFSET = "raw_offset"
-_TABLES = ("profile", "defaults", "timing", "read", "point")
+_TABLES = ("profile", "defaults", "timing", "read", "exchange", "message", "point")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Profile:
     source: str
     # What the factory set on the serial line.
     line: LineTable
-    # The driver's device options and `poll_interval_min_s`.
+    # The driver's device options, `poll_interval_min_s`, `warm_up_s` and `max_silence_s`.
     device: Table
     points: Mapping[str, Table]
 
@@ -89,12 +89,14 @@ def load_profile(file: Path, kind: DriverKind, report: list[Problem]) -> Profile
 
 
 def _defaults(whole: Table, option_names: set[str], report: list[Problem]) -> tuple[LineTable, Table]:
-    """Split [defaults], [timing] and [read] into the line's factory settings and the device's options."""
+    """Split [defaults], [timing], [read], [exchange] and [message] into the line's factory settings and the device's options."""
     line_names = {item.name for item in fields(LineTable)}
     known = {
         "defaults": option_names | line_names,
-        "timing": option_names | {"poll_interval_min_s"},
+        "timing": option_names | {"poll_interval_min_s", "warm_up_s", "max_silence_s"},
         "read": option_names,
+        "exchange": option_names,
+        "message": option_names,
     }
     device = Table(place=whole.place.inner("defaults"), values={})
     for name, keys in known.items():

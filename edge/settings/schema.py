@@ -75,7 +75,8 @@ def _connection(kind: DriverKind, definitions: Schema) -> Schema:
 def _profile(kind: DriverKind, definitions: Schema) -> Schema:
     device = _properties(_table(kind.device_options, definitions, kind.name))
     line = _properties(_table(LineTable, definitions))
-    minimum = _properties(_table(DeviceTable, definitions))["poll_interval_min_s"]
+    ours = _properties(_table(DeviceTable, definitions))
+    timing = {key: ours[key] for key in ("poll_interval_min_s", "warm_up_s", "max_silence_s")}
     point = _merged("One point.", PointTable, kind.point_options, kind, definitions, quantity=_quantity())
     inner = _properties(point)
     own = {key: value for key, value in inner.items() if key not in {*SITE_POINT_KEYS, RAW_OFFSET, "offset"}}
@@ -84,8 +85,10 @@ def _profile(kind: DriverKind, definitions: Schema) -> Schema:
     properties: Schema = {
         "profile": _table(ProfileTable, definitions, id=_ID, driver={"const": kind.name}),
         "defaults": _object("What the factory set.", {**device, **line}),
-        "timing": _object("How often, how fast.", {**device, "poll_interval_min_s": minimum}),
+        "timing": _object("How often, how fast.", {**device, **timing}),
         "read": _object("How much in one request.", device),
+        "exchange": _object("What is said and answered on a serial line.", device),
+        "message": _object("What a message is.", device),
         # A device at a site may complete what the profile leaves open.
         "point": _points({**point, "properties": own, "required": []}),
     }

@@ -142,6 +142,8 @@ class DeviceTable:
     remote: DeviceRemoteTable | None = None
     # The profile's; the device gives no new value sooner.
     poll_interval_min_s: float = _default(DeviceSettings, "poll_interval_min_s", float)
+    # The profile's: how long after its power came its values mean nothing yet.
+    warm_up_s: float = _default(DeviceSettings, "warm_up_s", float)
 
     def mistakes(self) -> list[str]:
         """Say what is wrong beyond types."""
@@ -151,6 +153,8 @@ class DeviceTable:
         yield from _interval_mistakes(self, "poll_interval_s", "max_silence_s")
         if not 0 <= self.poll_interval_min_s <= INTERVAL_S_MAX:
             yield f"poll_interval_min_s is {self.poll_interval_min_s:g}; it must be from 0 to {INTERVAL_S_MAX:.0f} seconds"
+        if not 0 <= self.warm_up_s <= INTERVAL_S_MAX:
+            yield f"warm_up_s is {self.warm_up_s:g}; it must be from 0 to {INTERVAL_S_MAX:.0f} seconds"
         limits = None if self.remote is None else self.remote.poll_interval_s
         if limits is not None and limits.min < INTERVAL_S_MIN:
             yield f"remote.poll_interval_s.min is {limits.min:g}; it must be {INTERVAL_S_MIN:g} or more"

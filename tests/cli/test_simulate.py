@@ -10,7 +10,7 @@ import pytest
 
 import drivers
 from drivers.simulation import render_demo_site
-from edge.domain.driver import PolledDriver
+from edge.domain.driver import DriverContext, PolledDriver
 from edge.domain.reading import Quality
 from edge.settings.site import load_settings
 
@@ -48,7 +48,7 @@ async def test_every_device_of_the_demo_gives_good_values_through_the_written_si
     async with simulate(site_file, "--write", written) as (process, lines):
         settings = load_settings(written)
         for connection in settings.connections:
-            driver = drivers.driver_kind(connection.driver).create(connection)
+            driver = drivers.driver_kind(connection.driver).create(connection, DriverContext())
             assert isinstance(driver, PolledDriver)
             async with driver.open():
                 for device in connection.devices:

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from edge.domain.driver import DriverKind
+from edge.domain.driver import DriverContext, DriverKind
 from edge.domain.settings import ConnectionSettings
 from edge.settings.site import SiteReader
 
@@ -92,7 +92,7 @@ class Nothing:
 
 
 def serial_kind(name: str) -> DriverKind:
-    def create(_: ConnectionSettings) -> NoReturn:
+    def create(_: ConnectionSettings, __: DriverContext) -> NoReturn:
         raise AssertionError
 
     return DriverKind(

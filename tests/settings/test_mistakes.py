@@ -9,7 +9,7 @@ from typing import Literal, NoReturn
 import pytest
 
 from drivers import DriverUnknown
-from edge.domain.driver import DriverKind
+from edge.domain.driver import DriverContext, DriverKind
 from edge.domain.settings import ConnectionSettings, Settings
 from edge.settings.problems import ConfigurationInvalid
 from edge.settings.site import load_settings
@@ -162,7 +162,7 @@ class Nothing:
     """No options."""
 
 
-def create(_: ConnectionSettings) -> NoReturn:
+def create(_: ConnectionSettings, __: DriverContext) -> NoReturn:
     """Settings never make a driver."""
     raise AssertionError
 

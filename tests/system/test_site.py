@@ -133,15 +133,17 @@ def test_a_configuration_comes_back_changes_the_polling_and_is_answered(site: Si
     site.start("run")
     site.wait_for_samples(5)
     assert device()["pollIntervalS"] == 2
-    site.wait_until(lambda: site.pending() == 0, "the backlog to drain")
+
+    def versions() -> set[int]:
+        return {
+            event["metadata"]["configVersion"]
+            for event in site.events()
+            if event["type"] == "SensorReadingReceived" and event["data"]["deviceId"] == DEVICE
+        }
+
+    site.wait_until(lambda: versions() == {0, 1}, "samples under both configurations in the store")
     answers = [event["type"] for event in site.events() if event["stream"] == "deviceConfigurationStatus-demo"]
     assert answers == ["DeviceConfigurationApplied", "DeviceConfigurationRejected"]
-    versions = {
-        event["metadata"]["configVersion"]
-        for event in site.events()
-        if event["type"] == "SensorReadingReceived" and event["data"]["deviceId"] == DEVICE
-    }
-    assert versions == {0, 1}
 
 
 def test_a_second_daemon_on_the_same_state_is_refused(site: Site) -> None:

@@ -12,7 +12,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 import drivers
 from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.options import ModbusDeviceOptions
-from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse, PolledDriver
+from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverContext, MalformedResponse, PolledDriver
 from edge.domain.quantity import Conversion
 from edge.domain.reading import Quality, Reading, Reason, bad
 from fakes.modbus_site import connection, device, point
@@ -183,6 +183,6 @@ async def test_a_poll_without_an_open_connection_says_so() -> None:
 
 def test_the_registry_makes_this_driver() -> None:
     settings = connection(1, device("bench", point("t")))
-    driver = drivers.driver_kind("modbus").create(settings)
+    driver = drivers.driver_kind("modbus").create(settings, DriverContext())
     assert isinstance(driver, ModbusDriver)
     assert isinstance(driver, PolledDriver)

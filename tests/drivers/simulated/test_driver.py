@@ -12,7 +12,14 @@ from drivers.simulated.options import (
     SimulatedFault,
     SimulatedPointOptions,
 )
-from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse, PolledDriver, PushedDriver
+from edge.domain.driver import (
+    ConnectionLost,
+    DeviceUnreachable,
+    DriverContext,
+    MalformedResponse,
+    PolledDriver,
+    PushedDriver,
+)
 from edge.domain.quantity import IDENTITY
 from edge.domain.reading import Reading, Reason, Sample, bad
 from edge.domain.settings import ConnectionSettings, DeviceSettings, PointSettings, ValueType
@@ -130,7 +137,7 @@ async def test_pushing_devices_speak_in_turn_and_are_told_what_was_accepted() ->
         mode="pushed",
         push_interval_ms=0,
     )
-    driver = drivers.driver_kind("simulated").create(settings)
+    driver = drivers.driver_kind("simulated").create(settings, DriverContext())
     assert isinstance(driver, SimulatedPushedDriver)
     received: list[Sample] = []
     async with driver.open():
