@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types unit faults bench lock clean
+# Real peers of the tests: command=Debian package. Installed where this may install; else the tests that need one are
+# skipped, and say so. In CI (CI=true) a missing one is a failure.
+PEERS := mosquitto=mosquitto mosquitto_pub=mosquitto-clients mbpoll=mbpoll socat=socat cc=gcc pkg-config=pkg-config openssl=openssl
+PEER_LIBRARIES := libmodbus=libmodbus-dev
+
+.PHONY: demo test lint types unit peers faults bench lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/greenhouse-edge demo
@@ -18,8 +23,18 @@ lint: $(VENV)/ready-dev
 types: $(VENV)/ready-dev
 	$(BIN)/mypy
 
-unit: $(VENV)/ready-dev
+unit: $(VENV)/ready-dev peers
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGUMENTS)
+
+# Debian puts mosquitto where an ordinary user's PATH does not look.
+peers:
+	@missing=""; PATH="$$PATH:/usr/sbin"; \
+	for peer in $(PEERS); do command -v "$${peer%%=*}" >/dev/null 2>&1 || missing="$$missing $${peer#*=}"; done; \
+	for peer in $(PEER_LIBRARIES); do pkg-config --exists "$${peer%%=*}" 2>/dev/null || missing="$$missing $${peer#*=}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+	else echo "not installed, so their tests are skipped: apt-get install$$missing" >&2; fi
 
 # The slower proof: more seeds, more kills. Not part of `make test`.
 faults: $(VENV)/ready-dev

@@ -94,9 +94,14 @@ def _load(
 
 
 def _device(settings: "Settings", device_id: str) -> "DeviceSettings":
+    from edge.domain.device_group import possible_member
+
     for device in settings.devices():
         if device.id == device_id:
             return device
+    adopted = possible_member(settings.connections, device_id)
+    if adopted is not None:
+        return adopted
     known = ", ".join(device.id for device in settings.devices())
     raise click.UsageError(f"the site file has no device {device_id}; it has {known}")
 

@@ -4,8 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import click
 
+from edge.domain.clock import unix_ms_of
 from edge.domain.event import Json
 from edge.domain.quantity import QUANTITIES
+
+# The rest of the screen belongs to the devices.
+SEEN_LINES_MAX = 5
 
 _SYMBOLS = {quantity.unit: quantity.symbol for quantity in QUANTITIES.values()}
 _CONDITION_COLOURS = {"answering": "green", "waiting": None, "disabled": None, "failing": "yellow"}
@@ -15,7 +19,8 @@ _STORE_COLOURS = {"forwarding": "green", "connecting": None, "unreachable": "yel
 def render(status: Json, *, width: int = 100) -> list[str]:
     """Render a status (the answer of the control socket) as lines of at most `width` visible characters."""
     assert isinstance(status, Mapping)
-    return [line for part in (_head(status), _devices(status, width), _outbox(status)) for line in part]
+    parts = (_head(status), _devices(status, width), _seen(status, width), _outbox(status))
+    return [line for part in parts for line in part]
 
 
 def _table(value: Json) -> Mapping[str, Json]:
@@ -61,6 +66,21 @@ def _readings(readings: Mapping[str, Json]) -> str:
         mark = {"good": "", "uncertain": "?", "bad": "!"}[str(reading["quality"])]
         parts.append(f"{point} {text}{mark} {_SYMBOLS.get(unit, unit)}".rstrip())
     return "  ".join(parts)
+
+
+def _seen(status: Mapping[str, Json], width: int) -> Iterator[str]:
+    """Names behind a broker that are no devices: somebody may want to list them, or wonders why nothing is measured."""
+    connections = _rows(_table(status["fleet"])["connections"])
+    names = [(connection, name) for connection in connections for name in _rows(connection["seen"])]
+    newest_first = sorted(names, key=lambda pair: -int(str(pair[1]["lastSeenMs"])))
+    for connection, name in newest_first[:SEEN_LINES_MAX]:
+        age_s = (unix_ms_of(str(status["now"])) - int(str(name["lastSeenMs"]))) / 1000
+        said = f"{name['name']} behind {connection['connectionId']}, {_seconds(age_s)} ago, no device: {name['reason']}"
+        yield f"{'seen':<12} {said[: width - 13]}"
+    if len(newest_first) > SEEN_LINES_MAX:
+        yield f"{'':<12} and {len(newest_first) - SEEN_LINES_MAX} more (--json has them)"
+    if newest_first:
+        yield ""
 
 
 def _outbox(status: Mapping[str, Json]) -> Iterator[str]:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -33,37 +35,61 @@ def run(site_file: Path, state_dir: Path | None, credentials_dir: Path | None, *
     from edge.settings.site import load_settings
 
     configure_logs(level=logging.DEBUG if debug else logging.INFO)
+    find_credential = partial(credential, directory=credentials_dir)
     try:
         settings = load_settings(site_file)
         name = settings.event_store.credential
-        secret = None if name is None else credential(name, directory=credentials_dir)
+        secret = None if name is None else find_credential(name)
+        _look_up_all(settings, find_credential)
     except (ConfigurationInvalid, CredentialMissing) as error:
         _leave(error, EXIT_CONFIGURATION)
 
-    _run(settings, state_dir or default_state_directory(settings.gateway_id), secret)
+    _run(settings, state_dir or default_state_directory(settings.gateway_id), secret, find_credential)
 
 
-def _run(settings: "Settings", state_directory: Path, secret: str | None) -> None:
+def _look_up_all(settings: "Settings", find_credential: Callable[[str], str]) -> None:
+    """Look up what the connections name, before anything is opened. Raises CredentialMissing, naming the connection."""
+    from edge.settings.credentials import CredentialMissing
+
+    for connection in settings.connections:
+        name = getattr(connection.options, "credential", None)
+        try:
+            if isinstance(name, str):
+                find_credential(name)
+        except CredentialMissing as error:
+            raise CredentialMissing(f"{settings.file}: connection {connection.id!r}: {error}") from error
+
+
+def _run(
+    settings: "Settings", state_directory: Path, secret: str | None, find_credential: Callable[[str], str]
+) -> None:
+    from edge.domain.driver import DriverMisconfigured
     from edge.domain.event_store import EventStoreMisconfigured
     from edge.storage.errors import CommitFailed, DatabaseInUse, StorageError
 
     try:
-        asyncio.run(_serve(settings, state_directory, secret))
+        asyncio.run(_serve(settings, state_directory, secret, find_credential))
     except (DatabaseInUse, CommitFailed) as error:
         _leave(error, EXIT_TEMPORARY)
     except StorageError as error:
         _leave(error, EXIT_FAILED)
     except EventStoreMisconfigured as error:
         _leave(f"{settings.file}: event_store: {error}", EXIT_CONFIGURATION)
+    except DriverMisconfigured as error:
+        _leave(f"{settings.file}: {error}", EXIT_CONFIGURATION)
 
 
-async def _serve(settings: "Settings", state_directory: Path, secret: str | None) -> None:
+async def _serve(
+    settings: "Settings", state_directory: Path, secret: str | None, find_credential: Callable[[str], str]
+) -> None:
     from edge.gateway import open_gateway
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_gateway(settings, state_directory=state_directory, credential=secret) as gateway:
+    async with open_gateway(
+        settings, state_directory=state_directory, credential=secret, find_credential=find_credential
+    ) as gateway:
         await gateway.run(stop)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from edge.control.places import DaemonNote, running_daemons
@@ -42,13 +43,20 @@ def find_daemon(*, gateway_id: str | None = None, state_directory: Path | None =
     return notes[0]
 
 
-def ask(note: DaemonNote, operation: str) -> Json:
+def ask(
+    note: DaemonNote,
+    operation: str,
+    *,
+    arguments: Mapping[str, Json] | None = None,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> Json:
     """Ask the daemon one thing. Raises DaemonSilent."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(ANSWER_TIMEOUT_S)
+            connection.settimeout(timeout_s)
             connection.connect(note.socket)
-            connection.sendall(json.dumps({"operation": operation}).encode() + b"\n")
+            request = {"operation": operation, "arguments": arguments or {}}
+            connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as answer:
                 reply = json.loads(answer.readline())
     except (OSError, ValueError) as error:

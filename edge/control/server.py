@@ -13,12 +13,19 @@ from edge.domain.event import Json
 log = structlog.get_logger()
 
 # What the daemon can be asked, and who answers; `gateway.py` brings the callables.
-Operations = Mapping[str, Callable[[], Awaitable[Json]]]
+Operation = Callable[[Mapping[str, Json]], Awaitable[Json]]
+Operations = Mapping[str, Operation]
 
-# A request names an operation; nobody needs more.
-REQUEST_BYTES_MAX = 4096
+# A request names an operation and, at most, all devices of a site.
+REQUEST_BYTES_MAX = 1 << 16
 # Verbs are typed by people; a stuck one must not hold its place.
 REQUEST_TIMEOUT_S = 10.0
+# Reading the many devices of a slow bus takes minutes.
+ANSWER_TIMEOUT_S = 600.0
+
+
+class RequestMistaken(ValueError):  # noqa: N818 - names the situation; the asker's remedy
+    """The arguments of a request make no sense; the message says why."""
 
 
 @asynccontextmanager
@@ -42,7 +49,10 @@ async def serve_control(socket: Path, operations: Operations) -> AsyncIterator[N
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, operations: Operations) -> None:
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
-            answer = await _perform(await reader.readline(), operations)
+            line = await reader.readline()
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            answer = await _perform(line, operations)
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
             writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
             await writer.drain()
     except (TimeoutError, ConnectionError, ValueError) as error:  # ValueError: a line beyond the limit
@@ -59,4 +69,10 @@ async def _perform(line: bytes, operations: Operations) -> dict[str, Json]:
     name = request.get("operation") if isinstance(request, dict) else None
     if not isinstance(name, str) or name not in operations:
         return {"error": f"unknown operation; known are {', '.join(sorted(operations))}"}
-    return {"answer": await operations[name]()}
+    arguments = request.get("arguments", {})
+    if not isinstance(arguments, dict):
+        return {"error": "arguments must be an object"}
+    try:
+        return {"answer": await operations[name](arguments)}
+    except RequestMistaken as error:
+        return {"error": str(error)}

@@ -14,6 +14,7 @@ from edge.cli.bench.spread import spread_of
 from edge.collect.collector import Collector
 from edge.collect.fleet import Fleet
 from edge.domain.configuration import site_file_configuration
+from edge.domain.driver import Driver
 from edge.domain.reading import Sample
 from edge.domain.settings import ConnectionSettings, Settings
 from edge.gateway import make_author
@@ -70,7 +71,7 @@ async def measure(run: Run) -> Measured:
     """Measure accepted_per_s."""
     settings = load_settings(BenchSite(devices=DEVICES).write(run.directory))
     driver = FloodDriver(await samples_of(settings.connections[0]))
-    async with flooded_outbox(settings, driver, run.directory / "state"):
+    async with collected(settings, driver, run.directory / "state"):
         await asyncio.sleep(WARM_UP_S)
         rates = []
         for _ in range(REPEATS):
@@ -89,8 +90,8 @@ async def samples_of(connection: ConnectionSettings) -> list[Sample]:
 
 
 @asynccontextmanager
-async def flooded_outbox(settings: Settings, driver: FloodDriver, state_directory: Path) -> AsyncIterator[Outbox]:
-    """Run collector and writer on what a driver gives, without forwarding."""
+async def collected(settings: Settings, driver: Driver, state_directory: Path) -> AsyncIterator[Outbox]:
+    """Run the first connection's collector and writer on what a driver gives, without forwarding."""
     clock = SystemClock()
     author = make_author(settings, clock)
     configurations = {device.id: site_file_configuration(device) for device in settings.devices()}

@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
-from edge.cli.bench.accepted import DEVICES, FloodDriver, flooded_outbox, samples_of
+from edge.cli.bench.accepted import DEVICES, FloodDriver, collected, samples_of
 from edge.cli.bench.processes import ChildFailed, store
 from edge.cli.bench.run import Measured, Run
 from edge.cli.bench.site import BenchSite
@@ -46,7 +46,7 @@ async def measure(run: Run) -> Measured:
 async def fill(settings: Settings, state_directory: Path, count: int) -> None:
     """Make an outbox that holds at least so many events, none of them forwarded."""
     driver = FloodDriver(await samples_of(settings.connections[0]))
-    async with flooded_outbox(settings, driver, state_directory):
+    async with collected(settings, driver, state_directory):
         while driver.acknowledged < count:  # noqa: ASYNC110 - the driver belongs to the collector
             await asyncio.sleep(LOOK_INTERVAL_S)
 

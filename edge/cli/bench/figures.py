@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import click
 
-from edge.cli.bench import accepted, drain, idle, latency, start, steady, wear
+from edge.cli.bench import accepted, drain, idle, latency, modbus, start, steady, wear
 from edge.cli.bench.run import Measured, Results, Run
 from edge.cli.bench.spread import Spread, rounded
 
@@ -51,6 +51,12 @@ GROUPS = (
     _group(
         drain.measure,
         drain_per_s="events/s of a backlog of 100,000 over 8 streams, to an event store in a process of its own",
+    ),
+    _group(
+        modbus.measure,
+        modbus_points_per_s="points/s from 50 units of 5 points behind one Modbus/TCP host, as fast as they can be asked",
+        modbus_cpu_s_per_1000="CPU seconds of the gateway per 1,000 points, each unit asked every 100 ms",
+        modbus_lateness_p99_s="from a poll's moment to its answer, 99 of 100, each unit asked every 100 ms",
     ),
     _group(
         latency.measure,

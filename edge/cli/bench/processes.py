@@ -50,6 +50,24 @@ async def store(directory: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def peer_module(log_file: Path, module: str, *arguments: str) -> AsyncIterator[str]:
+    """Run one of the bench's own peers; gives the first line it prints (its port)."""
+    with log_file.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=output
+        )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            line = (await process.stdout.readline()).decode().strip()
+        if not line:
+            raise ChildFailed(f"{module} did not start: {_said(log_file)}")
+        yield line
+    finally:
+        await _stop(process)
+
+
+@asynccontextmanager
 async def daemon(site_file: Path, state_directory: Path) -> AsyncIterator[Process]:
     """Run the gateway in a process of its own."""
     log_file = state_directory.parent / f"{state_directory.name}.log"

@@ -1,0 +1,151 @@
+"""Modbus/TCP as a greenhouse's gateway box offers it: many units behind one host, all polled on one connection."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from drivers import driver_kind
+from edge.cli.bench.accepted import collected
+from edge.cli.bench.processes import peer_module
+from edge.cli.bench.run import Measured, Run
+from edge.cli.bench.site import NOWHERE
+from edge.cli.bench.spread import spread_of
+from edge.domain.driver import DriverContext, PolledDriver
+from edge.domain.reading import Sample
+from edge.settings.site import load_settings
+
+UNITS, POINTS = 50, 5
+# What the units are asked at: 2,500 points a second are offered.
+INTERVAL_S = 0.1
+# So short that somebody is always due: what comes through is all that can.
+FLAT_OUT_S = 0.01
+WARM_UP_S = 1.0
+REPEATS = 5
+REPEAT_S = 3.0
+
+_HEAD = """\
+[site]
+id = "bench"
+
+[event_store]
+uri = "{uri}"
+
+[[connection]]
+id = "host"
+driver = "modbus"
+host = "127.0.0.1"
+tcp_port = {port}
+poll_interval_s = {interval_s}
+"""
+_UNIT = """
+  [[connection.device]]
+  id = "unit-{unit}"
+  address = {unit}
+"""
+_POINT = """\
+    [connection.device.point.air_temperature_{index}]
+    table = "holding"
+    address = {index}
+    type = "int16"
+    scale = 0.1
+    unit = "Cel"
+"""
+
+
+class TimedDriver:
+    """The real driver, with each poll's times noted."""
+
+    def __init__(self, driver: PolledDriver) -> None:
+        self._driver = driver
+        # When a poll began and when it had its answer, by device.
+        self.polls: dict[str, list[tuple[float, float]]] = {}
+        self.count = 0
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Open the real one."""
+        return self._driver.open()
+
+    async def poll(self, device_id: str) -> Sample:
+        """Ask, and note."""
+        began_s = time.monotonic()
+        sample = await self._driver.poll(device_id)
+        self.polls.setdefault(device_id, []).append((began_s, time.monotonic()))
+        self.count += 1
+        return sample
+
+
+async def measure(run: Run) -> Measured:
+    """Measure modbus_points_per_s, modbus_cpu_s_per_1000, modbus_lateness_p99_s."""
+    async with peer_module(run.directory / "host.log", "edge.cli.bench.modbus_host") as port:
+        rates = await _flat_out(run, int(port))
+        costs, late = await _at_its_interval(run, int(port))
+    return {
+        "modbus_points_per_s": spread_of(rates),
+        "modbus_cpu_s_per_1000": spread_of(costs),
+        "modbus_lateness_p99_s": spread_of(late),
+    }
+
+
+async def _flat_out(run: Run, port: int) -> list[float]:
+    rates = []
+    async with _polling(run.directory / "flat-out", port, FLAT_OUT_S) as driver:
+        for _ in range(REPEATS):
+            before, started_s = driver.count, time.monotonic()
+            await asyncio.sleep(REPEAT_S)
+            rates.append(POINTS * (driver.count - before) / (time.monotonic() - started_s))
+            run.say(f"Modbus {rates[-1]:.0f} points/s")
+    return rates
+
+
+async def _at_its_interval(run: Run, port: int) -> tuple[list[float], list[float]]:
+    costs, late = [], []
+    async with _polling(run.directory / "at-interval", port, INTERVAL_S) as driver:
+        for _ in range(REPEATS):
+            driver.polls.clear()
+            before, used_s, started_s = driver.count, time.process_time(), time.monotonic()
+            await asyncio.sleep(REPEAT_S)
+            points = POINTS * (driver.count - before)
+            costs.append(1000 * (time.process_time() - used_s) / max(1, points))
+            late.append(lateness_p99_s(driver.polls, expected=round(REPEAT_S / INTERVAL_S)))
+            offered = UNITS * POINTS * (time.monotonic() - started_s) / INTERVAL_S
+            run.say(
+                f"{100 * points / offered:.1f} % of {UNITS * POINTS / INTERVAL_S:.0f} points/s, {late[-1]:.4f} s late"
+            )
+    return costs, late
+
+
+def lateness_p99_s(polls: dict[str, list[tuple[float, float]]], *, expected: int) -> float:
+    """Return how late the answer is that 99 of 100 are sooner than; a poll that was skipped is a whole interval late.
+
+    A device's polls are due on a grid; the poll that began soonest after its moment shows where the grid lies.
+    """
+    late: list[float] = []
+    for times in polls.values():
+        phase_s = min(began_s % INTERVAL_S for began_s, _ in times)
+        late += [(began_s - phase_s) % INTERVAL_S + (ended_s - began_s) for began_s, ended_s in times]
+        late += [INTERVAL_S] * max(0, expected - len(times))
+    late.sort()
+    return late[math.ceil(0.99 * len(late)) - 1]
+
+
+@asynccontextmanager
+async def _polling(directory: Path, port: int, interval_s: float) -> AsyncIterator[TimedDriver]:
+    directory.mkdir()
+    site_file = directory / "site.toml"
+    site_file.write_text(_site(port, interval_s), encoding="utf-8")
+    settings = load_settings(site_file)
+    real = driver_kind("modbus").create(settings.connections[0], DriverContext())
+    assert isinstance(real, PolledDriver)
+    driver = TimedDriver(real)
+    async with collected(settings, driver, directory / "state"):
+        await asyncio.sleep(WARM_UP_S)
+        yield driver
+
+
+def _site(port: int, interval_s: float) -> str:
+    points = "".join(_POINT.format(index=index) for index in range(POINTS))
+    units = "".join(_UNIT.format(unit=unit) + points for unit in range(1, UNITS + 1))
+    return _HEAD.format(uri=NOWHERE, port=port, interval_s=interval_s) + units

@@ -1,0 +1,189 @@
+"""`decode`: what a frame, registers, a line or a payload say, without the device."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from drivers.decoders.modbus_options import ModbusPointOptions, PointType, Table
+from drivers.decoders.modbus_point import PointCodec
+from drivers.decoders.registers import NUMBER_TYPES, WORD_ORDERS, WordOrder
+from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED
+from edge.cli.commission.by_hand import TABLES, Decoded, Given, Undecodable, decode_by_hand, numbers_of
+from edge.cli.commission.shown import judged, lines, records
+from edge.domain.clock import rfc3339
+from edge.domain.event import Json
+from edge.domain.quantity import IDENTITY
+from edge.domain.reading import Reading
+from edge.domain.settings import DeviceSettings, PointSettings
+from edge.settings.problems import ConfigurationInvalid
+from edge.settings.specimen import ProfileUnknown, load_specimen
+
+REGISTER_TYPES = tuple(kind for kind in (*NUMBER_TYPES, "string"))
+
+
+@click.group(invoke_without_command=True)
+@click.option("--profile", "profile", metavar="NAME", help="The device model; `greenhouse-edge profiles` lists them.")
+@click.option("--frame", metavar="HEX", help="A whole frame: Modbus RTU or TCP, a binary serial one, LoRaWAN bytes.")
+@click.option("--request", metavar="HEX|TEXT", help="What was asked: places a Modbus frame; 0D0! of SDI-12.")
+@click.option("--registers", metavar="305,546", help="Modbus registers, decimal or 0x.")
+@click.option("--start", type=click.IntRange(0, 0xFFFF), metavar="ADDRESS", help="Where the first register stands.")
+@click.option("--table", type=click.Choice(TABLES), help="In which table.")
+@click.option("--line", metavar="TEXT", help="What a serial device said. Its line end may be missing.")
+@click.option("--topic", help="Where an MQTT message came.")
+@click.option("--payload", metavar="TEXT", help="What it held.")
+@click.option("--retained", is_flag=True, help="The broker had kept it.")
+@click.option("--beside", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path(),
+              help="A site file's folder, whose own profiles are known, too.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def decode(
+    context: click.Context,
+    *,
+    profile: str | None,
+    frame: str | None,
+    request: str | None,
+    registers: str | None,
+    start: int | None,
+    table: Table | None,
+    line: str | None,
+    topic: str | None,
+    payload: str | None,
+    retained: bool,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Decode what a device said, as its profile says: one of --frame, --registers, --line, --payload.
+
+    Without --start or --request, registers are the first block that the profile reads. `decode modbus` needs no profile.
+    Values are in canonical units, as in events. Exit codes: 0 decoded, 1 these bytes are no readings (what is wrong is
+    said), 2 usage, 78 the profile has mistakes.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if profile is None:
+        raise click.UsageError("name a --profile, or use `decode modbus`")
+    if sum(part is not None for part in (frame, registers, line, payload)) != 1:
+        raise click.UsageError("give one of --frame, --registers, --line, --payload")
+    given = Given(
+        frame=frame,
+        registers=registers,
+        line=line,
+        payload=None if payload is None else payload.encode(errors="surrogateescape"),
+        topic=topic,
+        request=request,
+        table=table,
+        start=start,
+        is_retained=retained,
+        received_at_ms=time.time_ns() // 1_000_000,
+    )
+    device = _device(profile, folder)
+    try:
+        samples = decode_by_hand(device, given)
+    except Undecodable as error:
+        _fail(error, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(_record(device, samples), indent=2, ensure_ascii=False))
+        return
+    for sample in samples:
+        if sample.measured_at_ms is not None:
+            click.echo(f"measured at {rfc3339(sample.measured_at_ms)} ({sample.origin})")
+        click.echo("\n".join(lines(judged(device, sample.readings), device)))
+
+
+def _device(profile: str, folder: Path) -> DeviceSettings:
+    try:
+        return load_specimen(profile, folder).device
+    except ProfileUnknown as error:
+        raise click.UsageError(str(error)) from error
+    except ConfigurationInvalid as error:
+        click.echo(error, err=True)
+        sys.exit(EXIT_CONFIGURATION)
+
+
+def _record(device: DeviceSettings, samples: Sequence[Decoded]) -> dict[str, Json]:
+    """One sample as `readings`; several, or one with its own time, as `samples` besides: the newest is `readings`."""
+    told: list[Json] = [
+        {
+            "measuredAt": None if sample.measured_at_ms is None else rfc3339(sample.measured_at_ms),
+            "origin": sample.origin,
+            "readings": records(judged(device, sample.readings)),
+        }
+        for sample in samples
+    ]
+    return {"readings": records(judged(device, samples[-1].readings)), "samples": told}
+
+
+def _fail(error: Exception, *, as_json: bool) -> NoReturn:
+    click.echo(error, err=True)
+    if as_json:
+        click.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
+    sys.exit(EXIT_FAILED)
+
+
+@decode.command()
+@click.option("--registers", required=True, metavar="17096,0", help="Decimal or 0x.")
+@click.option("--type", "point_type", type=click.Choice(REGISTER_TYPES), default="uint16", show_default=True)
+@click.option("--order", "word_order", type=click.Choice(WORD_ORDERS), default="ABCD", show_default=True)
+@click.option("--scale", type=float, default=1.0, show_default=True)
+@click.option("--offset", type=float, default=0.0, show_default=True, help="Added after the scale.")
+@click.option("--bits", metavar="FIRST,WIDTH", help="Only these bits, counted from the lowest.")
+@click.option("--unit", help="UCUM; only shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def modbus(
+    *,
+    registers: str,
+    point_type: PointType,
+    word_order: WordOrder,
+    scale: float,
+    offset: float,
+    bits: str | None,
+    unit: str | None,
+    as_json: bool,
+) -> None:
+    """Decode registers without a profile. More than one value of the type gives value_0, value_1 and so on."""
+    try:
+        values = numbers_of(registers)
+        options = ModbusPointOptions(
+            table="holding",
+            address=0,
+            type=point_type,
+            word_order=word_order,
+            registers=len(values) if point_type == "string" else 0,
+            bits=_bits(bits),
+            scale=scale,
+            raw_offset=offset,
+        )
+        readings = _values(values, options, unit)
+    except Undecodable as error:
+        _fail(error, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps({"readings": records(readings)}, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(lines(readings)))
+
+
+def _values(values: Sequence[int], options: ModbusPointOptions, unit: str | None) -> Mapping[str, Reading]:
+    if mistakes := options.mistakes():
+        raise Undecodable("; ".join(mistakes))
+    point = PointSettings(
+        id="value", quantity=None, type=options.value_type, unit=unit, conversion=IDENTITY, options=options
+    )
+    codec, length = PointCodec(point), options.length
+    if len(values) % length:
+        raise Undecodable(f"{len(values)} registers are no whole number of {options.type}, which fills {length}")
+    found = [codec.reading(values[first : first + length]) for first in range(0, len(values), length)]
+    return {"value" if len(found) == 1 else f"value_{index}": reading for index, reading in enumerate(found)}
+
+
+def _bits(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, comma, width = text.partition(",")
+    if not (first.strip().isdecimal() and (not comma or width.strip().isdecimal())):
+        raise Undecodable(f"bits is {text!r}; write FIRST,WIDTH like 9,1")
+    return int(first), int(width or 1)

@@ -1,0 +1,173 @@
+"""`profiles`: the device models that are known, and what each says."""
+
+import json
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.cli import EXIT_CONFIGURATION, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from edge.domain.event import Json
+    from edge.domain.settings import PointSettings
+    from edge.settings.specimen import Specimen
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--driver", help="Only the profiles of this driver.")
+@click.option(
+    "--beside",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="A site file's folder: its own profiles are listed, too.",
+)
+@click.option("--toml", "as_toml", is_flag=True, help="Print the profile's file, to start one of your own from.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def profiles(name: str | None, driver: str | None, folder: Path, *, as_toml: bool, as_json: bool) -> None:
+    """List the device models, or show one: its points, units, defaults, and where the facts come from.
+
+    Exit codes: 0 done, 2 there is no such profile, 78 it has mistakes.
+    """
+    from edge.settings.problems import ConfigurationInvalid
+    from edge.settings.specimen import ProfileUnknown, load_specimen, profile_files
+
+    if as_toml and name is None:
+        raise click.UsageError("--toml needs the NAME of a profile")
+    try:
+        if name is None:
+            _list(profile_files(folder), driver, as_json=as_json)
+            return
+        specimen = load_specimen(name, folder)
+    except ProfileUnknown as error:
+        click.echo(error, err=True)
+        sys.exit(EXIT_USAGE)
+    except ConfigurationInvalid as error:
+        click.echo(error, err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    if as_toml:
+        click.echo(specimen.file.read_text(encoding="utf-8"), nl=False)
+    elif as_json:
+        click.echo(json.dumps(_record(specimen), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_page(specimen)))
+
+
+def _list(found: dict[str, Path], driver: str | None, *, as_json: bool) -> None:
+    import tomllib
+
+    rows = []
+    for name, file in found.items():
+        try:
+            head = tomllib.loads(file.read_text(encoding="utf-8")).get("profile", {})
+        except (OSError, ValueError) as error:
+            click.echo(f"{file}: {error}", err=True)
+            continue
+        if driver is None or head.get("driver") == driver:
+            rows.append({"id": name, "driver": str(head.get("driver", "")), "title": str(head.get("title", ""))})
+    if as_json:
+        click.echo(json.dumps({"profiles": rows}, indent=2, ensure_ascii=False))
+        return
+    width = max((len(row["id"]) for row in rows), default=0)
+    for row in rows:
+        click.echo(f"{row['id']:<{width}}  {row['driver']:<9}  {row['title']}")
+
+
+def _page(specimen: "Specimen") -> "Iterator[str]":
+    profile, device = specimen.profile, specimen.device
+    yield f"{profile.identity.id}: {profile.title}"
+    yield f"driver {profile.driver}, version {profile.identity.version}, {profile.identity.digest[:19]}…"
+    yield f"source: {profile.source}"
+    facts = _facts(specimen)
+    if facts:
+        yield "from the factory: " + ", ".join(f"{key} = {_text(value)}" for key, value in facts.items())
+    yield ""
+    rows = [("point", "quantity", "unit", "range", "where")]
+    rows += [_row(point) for point in device.points]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        yield (
+            "  "
+            + "  ".join([*(f"{text:<{width}}" for text, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        )
+
+
+def _row(point: "PointSettings") -> tuple[str, str, str, str, str]:
+    limits = "" if point.range is None else f"{point.range.low:g} to {point.range.high:g}"
+    where = ", ".join(f"{key} = {_text(value)}" for key, value in _said(point.options).items())
+    hidden = "" if point.publish else " (not published)"
+    return point.id + hidden, point.quantity or point.type.value, point.unit or "", limits, where
+
+
+def _facts(specimen: "Specimen") -> "dict[str, Json]":
+    """What the profile says of line and device beyond the driver's defaults."""
+    device = specimen.device
+    facts: dict[str, Json] = {
+        item.name: value
+        for item in fields(specimen.profile.line)
+        if (value := getattr(specimen.profile.line, item.name)) is not None
+    }
+    facts |= _said(device.options)
+    if device.poll_interval_min_s:
+        facts["poll_interval_min_s"] = device.poll_interval_min_s
+    if device.warm_up_s:
+        facts["warm_up_s"] = device.warm_up_s
+    return facts
+
+
+def _said(options: object) -> "dict[str, Json]":
+    """The options that are not at their defaults, as JSON has them."""
+    said: dict[str, Json] = {}
+    for item in fields(options):  # type: ignore[arg-type]  # every option class is a dataclass
+        value = getattr(options, item.name)
+        default = item.default_factory() if item.default_factory is not MISSING else item.default
+        if value != default:
+            said["offset" if item.name == "raw_offset" else item.name] = _plain(value)
+    return said
+
+
+def _plain(value: object) -> "Json":
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return _said(value)
+
+
+def _text(value: "Json") -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _record(specimen: "Specimen") -> "dict[str, Json]":
+    profile = specimen.profile
+    points: Sequence[Json] = [
+        {
+            "id": point.id,
+            "quantity": point.quantity,
+            "type": point.type.value,
+            "unit": point.unit,
+            "range": None if point.range is None else [point.range.low, point.range.high],
+            "publish": point.publish,
+            "options": _said(point.options),
+        }
+        for point in specimen.device.points
+    ]
+    return {
+        "id": profile.identity.id,
+        "version": profile.identity.version,
+        "digest": profile.identity.digest,
+        "driver": profile.driver,
+        "title": profile.title,
+        "source": profile.source,
+        "file": str(specimen.file),
+        "defaults": _facts(specimen),
+        "points": points,
+    }

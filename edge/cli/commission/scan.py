@@ -1,0 +1,90 @@
+"""`scan SITE.toml CONNECTION`: who is there."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import click
+
+from edge.cli import EXIT_FAILED, EXIT_TEMPORARY
+from edge.cli.commission.found import Found, Search, Wishes, search_of
+from edge.cli.commission.site import connection_of, context_of, load
+from edge.domain.driver import ConnectionLost, DriverContext, DriverError
+
+# Most devices answer within 100 ms, the slowest of the catalogue (an energy meter) within 200.
+UNIT_TIMEOUT_MS = 250
+LISTEN_S = 15.0
+
+
+@click.command()
+@click.argument("site_file", metavar="SITE.toml", type=click.Path(path_type=Path))
+@click.argument("connection_id", metavar="CONNECTION")
+@click.option("--units", default="1-247", show_default=True, help="Modbus: the unit ids to ask, like 1-20,30.")
+@click.option(
+    "--timeout-ms",
+    type=click.IntRange(10, 10_000),
+    default=UNIT_TIMEOUT_MS,
+    show_default=True,
+    help="How long each is waited for.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 3600),
+    default=LISTEN_S,
+    show_default=True,
+    help="MQTT and serial: how long to listen.",
+)
+@click.option("--credentials-dir", type=click.Path(path_type=Path), help="Where credentials are files by name.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def scan(
+    site_file: Path,
+    connection_id: str,
+    *,
+    units: str,
+    timeout_ms: int,
+    seconds: float,
+    credentials_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Look who is there on a connection of the site file: Modbus units, SDI-12 addresses, topics, lines.
+
+    Stop the daemon first where it holds the port. Nothing is written to any device. Exit codes: 0 somebody is there, 1
+    nobody is, 75 the port or host cannot be opened, 78 the site file is wrong.
+    """
+    settings = load(site_file)
+    connection = connection_of(settings, connection_id)
+    search = search_of(connection, Wishes(units=units, timeout_ms=timeout_ms, seconds=seconds))
+    try:
+        rows = asyncio.run(_carried_out(search, context_of(settings, credentials_dir)))
+    except DriverError as error:
+        click.echo(f"{connection_id}: {error}", err=True)
+        sys.exit(EXIT_TEMPORARY if isinstance(error, ConnectionLost) else EXIT_FAILED)
+    if as_json:
+        found = [{"name": row.name, "answer": row.answer, "device": row.device_id or None} for row in rows]
+        click.echo(json.dumps({"connection": connection_id, "found": found}, indent=2, ensure_ascii=False))
+    else:
+        _tell(rows, search)
+    sys.exit(0 if rows else EXIT_FAILED)
+
+
+async def _carried_out(search: Search, context: DriverContext) -> list[Found]:
+    """Run a search under a progress bar, which shows only at a terminal and never among the results."""
+    rows: list[Found] = []
+    with click.progressbar(length=search.steps, label=search.what, file=sys.stderr) as bar:
+        async with aclosing(search.run(context)) as steps:
+            async for row in steps:
+                bar.update(1)
+                if row is not None:
+                    rows.append(row)
+    return rows
+
+
+def _tell(rows: Sequence[Found], search: Search) -> None:
+    width = max((len(row.name) for row in rows), default=0)
+    for row in rows:
+        device = f"  = {row.device_id}" if row.device_id else ""
+        click.echo(f"{row.name:<{width}}  {row.answer}{device}")
+    click.echo(f"{len(rows)} of {search.steps} {search.what}" if rows else f"none of {search.steps} {search.what}")

@@ -1,0 +1,48 @@
+"""What the commissioning verbs need of a site file: its settings, a connection of it, and what its drivers may know."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from edge.cli import EXIT_CONFIGURATION
+from edge.domain.driver import DriverContext, DriverMisconfigured
+from edge.domain.settings import ConnectionSettings, Settings
+from edge.settings.credentials import CredentialMissing, credential
+from edge.settings.problems import ConfigurationInvalid
+from edge.settings.site import load_settings
+
+
+def load(site_file: Path) -> Settings:
+    """Read the site file; leaves with its mistakes and exit code 78 if it has any."""
+    try:
+        return load_settings(site_file)
+    except ConfigurationInvalid as error:
+        click.echo(error, err=True)
+        sys.exit(EXIT_CONFIGURATION)
+
+
+def connection_of(settings: Settings, connection_id: str) -> ConnectionSettings:
+    """Return a connection by its id. Raises click.UsageError, naming those there are."""
+    for connection in settings.connections:
+        if connection.id == connection_id:
+            return connection
+    known = ", ".join(connection.id for connection in settings.connections)
+    raise click.UsageError(f"there is no connection {connection_id!r}; there are: {known}")
+
+
+def context_of(settings: Settings, credentials_directory: Path | None) -> DriverContext:
+    """Say what drivers may know of the gateway, outside of it."""
+
+    def look_up(name: str) -> str:
+        try:
+            return credential(name, directory=credentials_directory)
+        except CredentialMissing as error:
+            raise DriverMisconfigured(str(error)) from error
+
+    return DriverContext(
+        gateway_id=settings.gateway_id,
+        time_zone=settings.site.time_zone,
+        folder=settings.file.resolve().parent,
+        credential=look_up,
+    )

@@ -1,0 +1,82 @@
+"""A device made of a profile alone, for tools that decode or show without a site file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers import DriverUnknown, driver_kind
+from edge.domain.driver import DriverKind
+from edge.domain.settings import POLL_INTERVAL_S, DeviceSettings
+from edge.settings.device import build_device
+from edge.settings.document import Document, Place, Table, read_document
+from edge.settings.problems import ConfigurationInvalid, Problem
+from edge.settings.profile import PROFILE_FOLDER, Profile, find_profile, load_profile, packaged_profiles, profile_names
+
+# What profiles leave open because a site file says it; where a device stands does not matter to what it says.
+_STAND_INS: Mapping[str, Mapping[str, object]] = {"serial": {"address": "0"}, "mqtt": {"topic": "device"}}
+_ABSENT = Document(file=Path("command line"), tree={}, positions={}, digest="")
+
+
+class ProfileUnknown(LookupError):  # noqa: N818 - names the situation; the remedy is a person's
+    """No profile has this name; the message says which there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specimen:
+    """One device exactly as its profile describes it."""
+
+    file: Path
+    kind: DriverKind
+    profile: Profile
+    device: DeviceSettings
+
+
+def load_specimen(name: str, folder: Path) -> Specimen:
+    """Make the device of a profile, looked for in `folder`, in its folder `profiles`, and in the package.
+
+    Raises ProfileUnknown, or ConfigurationInvalid with the profile's mistakes.
+    """
+    file = _found(name, folder)
+    report: list[Problem] = []
+    kind = _kind(file)
+    profile = load_profile(file, kind, report)
+    if profile is None:
+        raise ConfigurationInvalid(report)
+    open_keys = _STAND_INS.get(kind.name, {}).keys() - profile.device.values.keys()
+    values = {key: _STAND_INS[kind.name][key] for key in open_keys}
+    table = Table(place=Place(document=_ABSENT, path=()), values={"id": profile.identity.id, **values})
+    device = build_device(table, profile, kind, poll_interval_s=POLL_INTERVAL_S, report=report)
+    if report or device is None:
+        raise ConfigurationInvalid(report)
+    return Specimen(file=file, kind=kind, profile=profile, device=device)
+
+
+def profile_files(folder: Path) -> dict[str, Path]:
+    """Return every profile's file by name; a site's own come before the package's."""
+    folders = (packaged_profiles(), folder / PROFILE_FOLDER)
+    return dict(sorted((file.stem, file) for place in folders for file in place.glob("*.toml")))
+
+
+def _found(name: str, folder: Path) -> Path:
+    given = folder / name
+    if given.suffix == ".toml" and given.is_file():
+        return given
+    file = find_profile(name, folder / "site.toml")
+    if file is None:
+        raise ProfileUnknown(
+            f"there is no profile {name!r}; there are: {', '.join(profile_names(folder / 'site.toml'))}"
+        )
+    return file
+
+
+def _kind(file: Path) -> DriverKind:
+    document = read_document(file)
+    whole = Table(place=Place(document=document, path=()), values=document.tree)
+    head = whole.table("profile", [])
+    driver = head.values.get("driver")
+    if not isinstance(driver, str):
+        raise ConfigurationInvalid([head.place_of("driver").problem("driver is required")])
+    try:
+        return driver_kind(driver)
+    except DriverUnknown as error:
+        raise ConfigurationInvalid([head.place_of("driver").problem(str(error))]) from error
