@@ -5,18 +5,25 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edge.cli.bench import bench, disk, figures, wear
+from edge.cli.bench import bench, disk, figures, modbus, mqtt, wear
 from edge.cli.bench.accepted import FloodDriver
+from edge.cli.bench.processes import PeerMissing
 from edge.cli.bench.site import BenchSite
 from edge.cli.bench.spread import quantile, spread_of
 from edge.domain.driver import PolledDriver, PushedDriver
 from edge.domain.reading import Reading, Sample
 from edge.settings.site import load_settings
+from fakes.peers import peer
 
 # The list: whoever reads the object relies on it.
 NAMES = {
     "accepted_per_s",
     "drain_per_s",
+    "modbus_points_per_s",
+    "modbus_cpu_s_per_1000",
+    "modbus_lateness_p99_s",
+    "mqtt_per_s",
+    "mqtt_cpu_s_per_1000",
     "latency_p50_s",
     "latency_p99_s",
     "rss_mb",
@@ -50,6 +57,52 @@ def test_one_figure_is_printed_as_one_json_object_and_the_rest_on_standard_error
     assert all(value > 10 for value in printed["written_bytes_per_sample"].values())
     assert "over 3" in result.stderr
     assert not list(tmp_path.iterdir()), "what was measured with is removed"
+
+
+def test_modbus_is_measured_on_a_real_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"REPEATS": 1, "REPEAT_S": 0.5, "WARM_UP_S": 0.2}.items():
+        monkeypatch.setattr(modbus, name, value)
+    printed = measured("modbus_points_per_s", tmp_path)
+    assert printed.keys() == {"modbus_points_per_s", "modbus_cpu_s_per_1000", "modbus_lateness_p99_s"}
+    assert all(value > 0 for value in printed.values())
+
+
+def test_a_poll_that_was_skipped_counts_as_a_whole_interval_late() -> None:
+    on_time = [(0.1 * number, 0.1 * number + 0.002) for number in range(100)]
+    assert modbus.lateness_p99_s({"a": on_time}, expected=100) == pytest.approx(0.002)
+    assert modbus.lateness_p99_s({"a": on_time[::2]}, expected=100) == modbus.INTERVAL_S
+
+
+def test_mqtt_is_measured_with_a_real_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("mosquitto", "mosquitto_pub"):
+        peer(command)
+    monkeypatch.setattr(mqtt, "MESSAGES", 400)
+    monkeypatch.setattr(mqtt, "REPEATS", 1)
+    printed = measured("mqtt_per_s", tmp_path)
+    assert printed.keys() == {"mqtt_per_s", "mqtt_cpu_s_per_1000"}
+    assert all(value > 0 for value in printed.values())
+
+
+def test_a_figure_whose_peer_is_missing_is_left_out_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(name: str) -> str:
+        raise PeerMissing(f"{name} is not installed")
+
+    monkeypatch.setattr(mqtt, "program", nowhere)
+    result = CliRunner().invoke(bench, ["--json", "--only", "mqtt_per_s", "--directory", str(tmp_path)])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {}
+    assert "left out, mosquitto is not installed" in result.stderr
+
+
+def measured(name: str, directory: Path) -> dict[str, float]:
+    result = CliRunner().invoke(
+        bench, ["--json", "--only", name, "--directory", str(directory)], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.stderr
+    printed: dict[str, float] = json.loads(result.stdout)
+    return printed
 
 
 def test_all_figures_of_the_list_are_measured() -> None:

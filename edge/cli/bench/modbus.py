@@ -124,8 +124,12 @@ def lateness_p99_s(polls: dict[str, list[tuple[float, float]]], *, expected: int
     """
     late: list[float] = []
     for times in polls.values():
-        phase_s = min(began_s % INTERVAL_S for began_s, _ in times)
-        late += [(began_s - phase_s) % INTERVAL_S + (ended_s - began_s) for began_s, ended_s in times]
+        first_s = times[0][0]
+        # How far each began from a grid through the first one, at most half an interval to either side.
+        offsets = [math.remainder(began_s - first_s, INTERVAL_S) for began_s, _ in times]
+        soonest_s = min(offsets)
+        durations = (ended_s - began_s for began_s, ended_s in times)
+        late += [offset_s - soonest_s + took_s for offset_s, took_s in zip(offsets, durations, strict=True)]
         late += [INTERVAL_S] * max(0, expected - len(times))
     late.sort()
     return late[math.ceil(0.99 * len(late)) - 1]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
@@ -19,6 +20,19 @@ class ChildFailed(Exception):  # noqa: N818 - names the situation
     """A child process did not do what it was started for; the message names its log."""
 
 
+class PeerMissing(Exception):  # noqa: N818
+    """A program that a figure is measured with is not installed. Remedy: install it, or do without the figure."""
+
+
+def program(name: str) -> str:
+    """Return the path of somebody else's program. Raises PeerMissing."""
+    # Debian puts daemons where an ordinary user's PATH does not look.
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin")
+    if found is None:
+        raise PeerMissing(f"{name} is not installed")
+    return found
+
+
 @asynccontextmanager
 async def child(log_file: Path, *arguments: str | Path) -> AsyncIterator[Process]:
     """Run one verb for the length of the context."""
@@ -29,7 +43,7 @@ async def child(log_file: Path, *arguments: str | Path) -> AsyncIterator[Process
     try:
         yield process
     finally:
-        await _stop(process)
+        await stop(process)
 
 
 @asynccontextmanager
@@ -64,7 +78,7 @@ async def peer_module(log_file: Path, module: str, *arguments: str) -> AsyncIter
             raise ChildFailed(f"{module} did not start: {_said(log_file)}")
         yield line
     finally:
-        await _stop(process)
+        await stop(process)
 
 
 @asynccontextmanager
@@ -75,7 +89,8 @@ async def daemon(site_file: Path, state_directory: Path) -> AsyncIterator[Proces
         yield process
 
 
-async def _stop(process: Process) -> None:
+async def stop(process: Process) -> None:
+    """End a child, gently first."""
     if process.returncode is not None:
         return
     with suppress(ProcessLookupError):

@@ -1,0 +1,165 @@
+"""MQTT: a backlog that a broker has kept for us, taken over message by message, each on disk before it is acknowledged."""
+
+import asyncio
+import getpass
+import socket
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from drivers import driver_kind
+from edge.cli.bench.accepted import collected
+from edge.cli.bench.processes import ChildFailed, program, stop
+from edge.cli.bench.run import Measured, Run
+from edge.cli.bench.site import NOWHERE
+from edge.cli.bench.spread import spread_of
+from edge.domain.driver import DriverContext, PushedDriver
+from edge.domain.reading import Sample
+from edge.domain.settings import Settings
+from edge.settings.site import load_settings
+
+DEVICES = 8
+MESSAGES = 40_000
+REPEATS = 3
+READY_TIMEOUT_S = 20.0
+# Ten times what a small box needs.
+DRAIN_TIMEOUT_S = 120.0
+
+_HEAD = """\
+[site]
+id = "bench"
+
+[event_store]
+uri = "{uri}"
+
+[[connection]]
+id = "broker"
+driver = "mqtt"
+url = "mqtt://127.0.0.1:{port}"
+"""
+_DEVICE = """
+  [[connection.device]]
+  id = "climate-{number}"
+  topic = "bench/{number}"
+    [connection.device.point.air_temperature]
+    path = "temperature"
+    [connection.device.point.relative_humidity]
+    path = "humidity"
+"""
+
+
+class CountingDriver:
+    """The real driver, with what was accepted counted."""
+
+    def __init__(self, driver: PushedDriver) -> None:
+        self._driver = driver
+        self.window = getattr(driver, "window", None)
+        self._accepted_count = 0
+        self.is_done = asyncio.Event()
+        self.is_open = asyncio.Event()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Open the real one."""
+        async with self._driver.open():
+            self.is_open.set()
+            yield
+
+    async def receive(self) -> Sequence[Sample]:
+        """Receive."""
+        return await self._driver.receive()
+
+    def accepted(self, samples: Sequence[Sample]) -> None:
+        """Let the broker know, and count."""
+        self._driver.accepted(samples)
+        self._accepted_count += len(samples)
+        if self._accepted_count >= MESSAGES:
+            self.is_done.set()
+
+
+async def measure(run: Run) -> Measured:
+    """Measure mqtt_per_s, mqtt_cpu_s_per_1000. Raises PeerMissing without mosquitto."""
+    broker, publisher = program("mosquitto"), program("mosquitto_pub")
+    rates, costs = [], []
+    async with _broker(broker, run.directory) as port:
+        site_file = run.directory / "site.toml"
+        site_file.write_text(_site(port), encoding="utf-8")
+        settings = load_settings(site_file)
+        async with _connected(settings, run.directory / "first"):
+            pass  # From now on the broker keeps what we miss.
+        for repeat in range(REPEATS):
+            await _publish(publisher, port)
+            used_s, started_s = time.process_time(), time.monotonic()
+            async with _connected(settings, run.directory / f"state-{repeat}") as driver:
+                async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                    await driver.is_done.wait()
+                took_s, cpu_s = time.monotonic() - started_s, time.process_time() - used_s
+            rates.append(MESSAGES / took_s)
+            costs.append(1000 * cpu_s / MESSAGES)
+            run.say(f"MQTT {rates[-1]:.0f} messages/s, {costs[-1]:.3f} CPU s per 1,000")
+    return {"mqtt_per_s": spread_of(rates), "mqtt_cpu_s_per_1000": spread_of(costs)}
+
+
+@asynccontextmanager
+async def _connected(settings: Settings, state_directory: Path) -> AsyncIterator[CountingDriver]:
+    real = driver_kind("mqtt").create(settings.connections[0], DriverContext(gateway_id="bench"))
+    assert isinstance(real, PushedDriver)
+    driver = CountingDriver(real)
+    async with collected(settings, driver, state_directory):
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            await driver.is_open.wait()
+        yield driver
+
+
+async def _publish(publisher: str, port: int) -> None:
+    """Publish, with QoS 1, each device's share of the messages."""
+    lines = [
+        f'{{"temperature": {18 + number % 97 / 10:.1f}, "humidity": {50 + number % 301 / 10:.1f}, "n": {number}}}\n'
+        for number in range(MESSAGES // DEVICES)
+    ]
+    text = "".join(lines).encode()
+    for number in range(DEVICES):
+        process = await asyncio.create_subprocess_exec(
+            publisher, "-h", "127.0.0.1", "-p", str(port), "-t", f"bench/{number}", "-q", "1", "-l",
+            stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL,
+        )  # fmt: skip
+        await process.communicate(text)
+        if process.returncode != 0:
+            raise ChildFailed(f"mosquitto_pub left with {process.returncode}")
+
+
+@asynccontextmanager
+async def _broker(command: str, directory: Path) -> AsyncIterator[int]:
+    """Run a mosquitto that forgets nothing while it lives."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    configuration = directory / "mosquitto.conf"
+    lines = [f"listener {port} 127.0.0.1", f"user {getpass.getuser()}", "allow_anonymous true", "max_queued_messages 0"]
+    configuration.write_text("\n".join([*lines, "max_queued_bytes 0", "log_dest none", ""]), encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        command, "-c", str(configuration), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+    )
+    try:
+        await _listening(port)
+        yield port
+    finally:
+        await stop(process)
+
+
+async def _listening(port: int) -> None:
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            return
+
+
+def _site(port: int) -> str:
+    return _HEAD.format(uri=NOWHERE, port=port) + "".join(_DEVICE.format(number=number) for number in range(DEVICES))
