@@ -8,7 +8,7 @@ import os
 import platform
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,27 +20,41 @@ from drivers import driver_kind
 from edge import __version__
 from edge.collect.collector import Collector
 from edge.collect.fleet import Fleet
+from edge.collect.on_request import read_now
+from edge.collect.repeats import KEYS_MAX
+from edge.configure.adopt import Registrar, restore_adopted
+from edge.configure.announce import Announcer
 from edge.configure.configurator import Configurator
 from edge.configure.effective import load_effective
 from edge.control.places import DaemonNote, make_runtime_directory, socket_name, write_note
-from edge.control.server import serve_control
+from edge.control.server import RequestMistaken, serve_control
 from edge.domain.author import Author
 from edge.domain.clock import Clock, rfc3339
-from edge.domain.driver import DriverContext
+from edge.domain.driver import Driver, DriverContext, DriverMisconfigured, PolledDriver
 from edge.domain.event import Draft, EventType, Json
+from edge.domain.event_store import EventStore
 from edge.domain.identifier import uuid7
 from edge.domain.settings import Settings
 from edge.event_store.client import open_event_store
 from edge.forward.forwarder import Forwarder
 from edge.operate.clock import SystemClock
 from edge.operate.status import GatewayStatus, as_json
+from edge.settings.credentials import CredentialMissing
+from edge.settings.credentials import credential as find_credential_anywhere
 from edge.storage.database import open_database
 from edge.storage.outbox import Outbox, open_outbox
+from edge.storage.recovery import newest_source_keys
 
 log = structlog.get_logger()
 
 # A disk that takes nothing is not waited for: the whole stop has five seconds.
 STOP_RECORD_TIMEOUT_S = 2.0
+
+# What a device is given when nobody says how long: its line may have others to ask first.
+READ_TIMEOUT_S = 15.0
+
+# By its name. Raises CredentialMissing.
+FindCredential = Callable[[str], str]
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
@@ -93,7 +107,7 @@ class Gateway:
         except TimeoutError:
             log.warning("gateway_stop_not_recorded", within_s=STOP_RECORD_TIMEOUT_S)
 
-    async def status(self) -> Json:
+    async def status(self, _arguments: Mapping[str, Json] | None = None) -> Json:
         """Tell how the gateway is; costs nothing: all of it is in memory."""
         return as_json(
             GatewayStatus(
@@ -111,12 +125,22 @@ class Gateway:
             )
         )
 
+    async def read(self, arguments: Mapping[str, Json]) -> Json:
+        """Read devices now, for the verb that cannot: we hold the ports. Raises RequestMistaken."""
+        wanted, timeout_s = arguments.get("devices"), arguments.get("timeoutS", READ_TIMEOUT_S)
+        if not isinstance(wanted, list) or not isinstance(timeout_s, int | float):
+            raise RequestMistaken("devices must be a list of device ids, timeoutS a number")
+        told = await read_now(self.fleet, [str(device_id) for device_id in wanted], timeout_s=timeout_s)
+        return as_json({"devices": told})
+
     def _started(self) -> Draft:
+        previous_run = self.outbox.previous_run
         facts = {
             "version": __version__,
             "python": platform.python_version(),
             "sqlite": sqlite3.sqlite_version,
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+            **({} if previous_run is None else {"previousRun": str(previous_run)}),
         }
         return self.author.control(EventType.GATEWAY_STARTED, facts)
 
@@ -132,11 +156,16 @@ class Gateway:
 
 @asynccontextmanager
 async def open_gateway(
-    settings: Settings, *, state_directory: Path, credential: str | None = None
+    settings: Settings,
+    *,
+    state_directory: Path,
+    credential: str | None = None,
+    find_credential: FindCredential = find_credential_anywhere,
 ) -> AsyncIterator[Gateway]:
     """Open the outbox, the event store's two clients and the control socket, and put the gateway together.
 
-    Raises what `open_database` raises: the state directory is in use, damaged, or a newer release's.
+    Raises what `open_database` raises (the state directory is in use, damaged, or a newer release's), and
+    DriverMisconfigured where a driver cannot even be made.
     """
     clock = SystemClock()
     author = make_author(settings, clock)
@@ -145,32 +174,40 @@ async def open_gateway(
         outbox = await stack.enter_async_context(
             open_outbox(database, run=author.run, clock=clock, settings=settings.outbox)
         )
+        settings = await restore_adopted(outbox, settings)
         # Two channels: a client that reconnects after a failed append ends its subscriptions without a word.
         appends, updates = [
             await stack.enter_async_context(open_event_store(settings.event_store, credential=credential))
             for _ in range(2)
         ]
-        # What of it is not usable any more, the configurator says.
-        effective, _ = await load_effective(outbox.database, settings)
-        fleet = Fleet(settings.connections, effective, author=author)
-        gateway = Gateway(
-            settings=settings,
-            author=author,
-            outbox=outbox,
-            fleet=fleet,
-            collectors=_collectors(settings, fleet, outbox, author),
-            forwarder=Forwarder(event_store=appends, outbox=outbox, author=author, clock=clock, chance=random.random),
-            configurator=Configurator(
-                event_store=updates,
-                outbox=outbox,
-                settings=settings,
-                fleet=fleet,
-                author=author,
-                chance=random.random,
-            ),
-        )
+        gateway = await _put_together(settings, author, outbox, (appends, updates), find_credential)
         await stack.enter_async_context(_control_socket(gateway, state_directory))
         yield gateway
+
+
+async def _put_together(
+    settings: Settings,
+    author: Author,
+    outbox: Outbox,
+    event_stores: tuple[EventStore, EventStore],
+    find_credential: FindCredential,
+) -> Gateway:
+    # What of it is not usable any more, the configurator says.
+    effective, _ = await load_effective(outbox.database, settings.devices())
+    fleet = Fleet(settings.connections, effective, author=author)
+    drivers = make_drivers(settings, fleet, find_credential)
+    appends, updates = event_stores
+    return Gateway(
+        settings=settings,
+        author=author,
+        outbox=outbox,
+        fleet=fleet,
+        collectors=await _collectors(settings, drivers, fleet, outbox, author),
+        forwarder=Forwarder(
+            event_store=appends, outbox=outbox, author=author, clock=author.clock, chance=random.random
+        ),
+        configurator=Configurator(event_store=updates, outbox=outbox, fleet=fleet, author=author, chance=random.random),
+    )
 
 
 def make_author(settings: Settings, clock: Clock) -> Author:
@@ -192,16 +229,50 @@ def make_author(settings: Settings, clock: Clock) -> Author:
     )
 
 
-def _collectors(settings: Settings, fleet: Fleet, outbox: Outbox, author: Author) -> dict[str, Collector]:
+def make_drivers(settings: Settings, fleet: Fleet, find_credential: FindCredential) -> dict[str, Driver]:
+    """Make the driver of each connection. Raises DriverMisconfigured, naming the connection."""
+
+    def credential(name: str) -> str:
+        try:
+            return find_credential(name)
+        except CredentialMissing as error:
+            raise DriverMisconfigured(str(error)) from error
+
+    context = DriverContext(
+        gateway_id=settings.gateway_id,
+        time_zone=settings.site.time_zone,
+        folder=settings.file.parent,
+        credential=credential,
+        latest=fleet.latest,
+    )
+    drivers = {}
+    for connection in settings.connections:
+        try:
+            drivers[connection.id] = driver_kind(connection.driver).create(connection, context)
+        except DriverMisconfigured as error:
+            raise DriverMisconfigured(f"connection {connection.id!r}: {error}") from error
+    return drivers
+
+
+async def _collectors(
+    settings: Settings, drivers: Mapping[str, Driver], fleet: Fleet, outbox: Outbox, author: Author
+) -> dict[str, Collector]:
+    announcer = Announcer(outbox=outbox, author=author, fleet=fleet)
+    registrar = Registrar(outbox=outbox, author=author, fleet=fleet, announcer=announcer)
+    # Who is asked has nothing to send again.
+    has_senders = any(not isinstance(driver, PolledDriver) for driver in drivers.values())
+    accepted_keys = await newest_source_keys(outbox.database, count_max=KEYS_MAX) if has_senders else []
     return {
         connection.id: Collector(
             connection=connection,
-            driver=driver_kind(connection.driver).create(connection, DriverContext()),
+            driver=drivers[connection.id],
             fleet=fleet,
             outbox=outbox,
             author=author,
             clock=author.clock,
             chance=random.random,
+            registrar=registrar,
+            accepted_keys=accepted_keys,
         )
         for connection in settings.connections
     }
@@ -217,7 +288,7 @@ async def _control_socket(gateway: Gateway, state_directory: Path) -> AsyncItera
         pid=os.getpid(),
         socket=str(socket),
     )
-    async with serve_control(socket, {"status": gateway.status}):
+    async with serve_control(socket, {"status": gateway.status, "read": gateway.read}):
         path = write_note(note)
         try:
             yield

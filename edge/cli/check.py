@@ -61,7 +61,10 @@ def _facts(settings: "Settings | None") -> dict[str, int]:
         return {}
     devices = settings.devices()
     points = sum(len(device.points) for device in devices)
-    return {"connections": len(settings.connections), "devices": len(devices), "points": points}
+    facts = {"connections": len(settings.connections), "devices": len(devices), "points": points}
+    # Their listed names are counted as devices; what they may adopt is not known yet.
+    groups = sum(len(connection.groups) for connection in settings.connections)
+    return {**facts, "groups": groups} if groups else facts
 
 
 def _records(problems: "Sequence[Problem]") -> list[dict[str, object]]:

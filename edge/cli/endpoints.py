@@ -1,46 +1,94 @@
 """Puts other addresses into a site file, as text: comments and order stay."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from edge.settings.positions import KeyPath, positions_of
 
-_ASSIGNMENT = re.compile(r"""(?P<key>[^=]+=[ \t]*)(?P<value>"(?:\\.|[^"\\])*"|'[^']*'|[^\s,#}]+)""")
+# What a key gets: another value, or None to leave the key out.
+Change: TypeAlias = str | int | None
+Changes: TypeAlias = Mapping[KeyPath, Change]
+
+_STRING = r'"""(?:\\[\s\S]|[^\\])*?"""|' r"'''[\s\S]*?'''|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'"
+_ASSIGNMENT = re.compile(rf"""(?P<key>(?:{_STRING}|[^="'])+=[ \t]*)(?P<value>{_STRING}|[^\s,#}}]+)""")
+_AFTER = re.compile(r"[ \t]*(?P<comma>,)?[ \t]*")
+# A key that every connection has: new keys go beside it.
+_ANCHOR = "driver"
 
 
-def with_endpoints(text: str, endpoints: Mapping[int, tuple[str, int]]) -> str:
-    """Replace host and tcp_port of the connections with these indices, in a site file that is valid."""
-    places = positions_of(text)
-    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    start: int
+    end: int
+    new: str
 
-    def offset_of(path: KeyPath) -> int | None:
-        place = places.get(path)
-        return None if place is None else starts[place[0] - 1] + place[1] - 1
 
-    edits: list[tuple[int, int, str]] = []
-    for index, (host, port) in endpoints.items():
-        at = offset_of(("connection", index, "host"))
-        assert at is not None, "a Modbus/TCP connection has a host"
-        edits.append(_edit(text, at, f'"{host}"'))
-        port_at = offset_of(("connection", index, "tcp_port"))
-        if port_at is None:
-            start, end, host_text = edits.pop()
-            edits.append((start, end, f"{host_text}{_separator(text, at)}tcp_port = {port}"))
-        else:
-            edits.append(_edit(text, port_at, str(port)))
+def with_values(text: str, changes: Changes) -> str:
+    """Return a site file, which must be valid, with these values; a key that is not there comes beside `driver`."""
+    file = _File(text)
+    edits = [edit for path, change in changes.items() for edit in file.edits(path, change)]
     # From the end on, so that what comes before keeps its place.
-    for start, end, new in sorted(edits, reverse=True):
-        text = text[:start] + new + text[end:]
+    for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
+        text = text[: edit.start] + edit.new + text[edit.end :]
     return text
 
 
-def _edit(text: str, at: int, new: str) -> tuple[int, int, str]:
-    match = _ASSIGNMENT.match(text, at)
-    assert match is not None, "positions_of gives the place of a key"
-    return match.start("value"), match.end("value"), new
+class _File:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._places = positions_of(text)
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def edits(self, path: KeyPath, change: Change) -> Iterator[_Edit]:
+        at = self._offset(path)
+        if at is None:
+            if change is not None:
+                yield self._added(path, change)
+        elif change is None:
+            yield self._removed(at)
+        else:
+            match = self._assignment(at)
+            yield _Edit(match.start("value"), match.end("value"), _toml(change))
+
+    def _offset(self, path: KeyPath) -> int | None:
+        place = self._places.get(path)
+        return None if place is None else self._starts[place[0] - 1] + place[1] - 1
+
+    def _assignment(self, at: int) -> re.Match[str]:
+        match = _ASSIGNMENT.match(self._text, at)
+        assert match is not None, "positions_of gives the place of a key"
+        return match
+
+    def _added(self, path: KeyPath, change: str | int) -> _Edit:
+        at = self._offset((*path[:-1], _ANCHOR))
+        assert at is not None, "a connection has a driver"
+        end = self._assignment(at).end("value")
+        indent = self._indent(at)
+        # Inside an inline table there is no new line.
+        separator = ", " if indent is None else f"\n{indent}"
+        return _Edit(end, end, f"{separator}{path[-1]} = {_toml(change)}")
+
+    def _removed(self, at: int) -> _Edit:
+        end = self._assignment(at).end("value")
+        if self._indent(at) is not None:
+            line_end = self._text.find("\n", end)
+            return _Edit(self._text.rfind("\n", 0, at) + 1, len(self._text) if line_end < 0 else line_end + 1, "")
+        after = _AFTER.match(self._text, end)
+        assert after is not None, "the pattern matches nothing, too"
+        if after["comma"]:
+            return _Edit(at, after.end(), "")
+        # The last one: the comma before it goes.
+        return _Edit(len(self._text[:at].rstrip().removesuffix(",")), end, "")
+
+    def _indent(self, at: int) -> str | None:
+        """Return what stands before a key that begins its line; None for one that does not."""
+        before = self._text[self._text.rfind("\n", 0, at) + 1 : at]
+        return None if before.strip() else before
 
 
-def _separator(text: str, at: int) -> str:
-    """Return what stands between a key and the next one: a new line, or a comma inside an inline table."""
-    indent = text[text.rfind("\n", 0, at) + 1 : at]
-    return f"\n{indent}" if not indent.strip() else ", "
+def _toml(value: str | int) -> str:
+    # JSON's strings are TOML's, but for a character that no address has.
+    return json.dumps(value, ensure_ascii=False)

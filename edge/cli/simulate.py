@@ -1,21 +1,23 @@
-"""`simulate SITE.toml`: a greenhouse that is not there, on real Modbus/TCP sockets."""
+"""`simulate SITE.toml`: a greenhouse that is not there, on real sockets, serial ports and MQTT."""
 
 import asyncio
-import os
 import signal
 import sys
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from drivers.simulation.faults import Fault, Faults
 from edge.cli import EXIT_CONFIGURATION, EXIT_TEMPORARY
 
 if TYPE_CHECKING:
-    from drivers.simulation.site import ServedHost, SimulatedSite
+    from drivers.simulation.site import SimulatedSite
+    from edge.cli.simulated_endpoints import Endpoint, Places
     from edge.domain.settings import Settings
 
 
@@ -26,10 +28,13 @@ class Request:
     site_file: Path
     listen: str
     output: Path | None
+    ports: Path | None
+    broker_url: str | None
     seed: int
     speed: float
     hour: float
-    has_faults: bool
+    day_of_year: int
+    faults: Faults
 
 
 @click.command()
@@ -40,25 +45,39 @@ class Request:
     "output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="OUT.toml",
-    help="Write the site file again, with the simulated hosts and ports. Ports in a file that is there are kept.",
+    help="Write the site file again, with the simulated addresses. Ports in a file that is there are kept.",
 )
+@click.option(
+    "--ports",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Where the serial ports appear, each under its connection's id; default: OUT-ports, beside OUT.toml.",
+)
+@click.option("--broker", "broker_url", metavar="URL", help="Publish there (mqtt://host:port), not at an own broker.")
 @click.option("--seed", default=1, show_default=True, help="Equal seeds give equal weather, sensors and faults.")
 @click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.01, 3600), help="Faster than life.")
 @click.option("--hour", default=10.0, show_default=True, type=click.FloatRange(0, 24), help="Time of day at the start.")
-@click.option("--faults", "has_faults", is_flag=True, help="Let devices fall silent, be late, busy, stuck or broken.")
-def simulate(
-    site_file: Path, *, listen: str, output: Path | None, seed: int, speed: float, hour: float, has_faults: bool
-) -> None:
-    """Serve a simulated greenhouse as the Modbus/TCP devices that a site file describes, until SIGTERM or SIGINT.
+@click.option("--day", "day_of_year", default=135, show_default=True, type=click.IntRange(1, 366), help="Of the year.")
+@click.option(
+    "--faults", "has_faults", is_flag=True, help="Let devices suffer from everything that is known to happen."
+)
+@click.option(
+    "--fault", "named_faults", multiple=True, type=click.Choice([*Fault]), help="Only from this; may be repeated."
+)
+def simulate(site_file: Path, *, has_faults: bool, named_faults: tuple[str, ...], **given: object) -> None:
+    """Serve a simulated greenhouse as the devices that a site file describes, until SIGTERM or SIGINT.
 
-    Each connection of the site file becomes a port of its own. Exit codes: 0 stopped on request, 75 an address cannot
-    be listened on, 78 site file invalid.
+    Each connection gets an endpoint of its own: Modbus/TCP and RTU over TCP a port, serial lines a pseudo-terminal;
+    MQTT devices publish at a broker, mosquitto if it is installed. Exit codes: 0 stopped on request, 75 an address
+    cannot be listened on or the broker not reached, 78 site file invalid.
     """
     from edge.operate.logs import configure_logs
     from edge.settings.problems import ConfigurationInvalid
     from edge.settings.site import load_settings
 
-    if output is not None and output.resolve() == site_file.resolve():
+    faults = tuple(map(Fault, named_faults)) or (tuple(Fault) if has_faults else ())
+    request = Request(site_file=site_file, faults=faults, **given)  # type: ignore[arg-type] # click has checked them
+    if request.output is not None and request.output.resolve() == site_file.resolve():
         raise click.BadParameter("would overwrite the site file itself", param_hint="--write")
     configure_logs()
     try:
@@ -66,126 +85,78 @@ def simulate(
     except ConfigurationInvalid as error:
         click.echo(error, err=True)
         sys.exit(EXIT_CONFIGURATION)
-    request = Request(
-        site_file=site_file,
-        listen=listen,
-        output=output,
-        seed=seed,
-        speed=speed,
-        hour=hour,
-        has_faults=has_faults,
-    )
     sys.exit(asyncio.run(_simulate(request, settings)))
 
 
 async def _simulate(request: Request, settings: "Settings") -> int:
-    from drivers.simulation.greenhouse import Greenhouse
-    from drivers.simulation.modbus_server import PortTaken
-    from drivers.simulation.site import SimulatedSite
+    from drivers.simulation.broker import BrokerFailed
+    from edge.cli.served import served
+    from edge.cli.simulated_endpoints import open_endpoints
+    from edge.cli.written_site import ProfileInTheWay
 
-    loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    site = SimulatedSite(
-        Greenhouse.at(request.hour * 3600, seed=request.seed),
-        now_s=loop.time,
-        seed=request.seed,
-        speed=request.speed,
-        has_faults=request.has_faults,
-    )
-    hosts = served_hosts(settings)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    plan = {index: served(connection) for index, connection in enumerate(settings.connections)}
     try:
-        async with AsyncExitStack() as servers:
-            ports = await _serve(servers, site, hosts, request)
-            _announce(request, settings, hosts, ports)
-            await stop.wait()
-    except PortTaken as error:
+        with _ports(request) as ports:
+            async with AsyncExitStack() as stack:
+                endpoints = await open_endpoints(stack, settings, plan, _site(request), _places(request, ports))
+                _announce(request, settings, endpoints)
+                await stop.wait()
+    except ProfileInTheWay as error:
+        click.echo(error, err=True)
+        return EXIT_CONFIGURATION
+    except (OSError, BrokerFailed) as error:
         click.echo(error, err=True)
         return EXIT_TEMPORARY
     return 0
 
 
-async def _serve(
-    servers: AsyncExitStack, site: "SimulatedSite", hosts: Mapping[int, "ServedHost"], request: Request
-) -> dict[int, int]:
-    """Open a port for each connection: the one that was written earlier, so that a restart is not noticed."""
-    from drivers.simulation.modbus_server import PortTaken, serve_host
+def _site(request: Request) -> "SimulatedSite":
+    from drivers.simulation.greenhouse import Greenhouse
+    from drivers.simulation.site import SimulatedSite
 
-    earlier = _ports_written_earlier(request)
+    return SimulatedSite(
+        Greenhouse.at(request.hour * 3600, seed=request.seed, day_of_year=request.day_of_year),
+        now_s=asyncio.get_running_loop().time,
+        seed=request.seed,
+        speed=request.speed,
+        faults=request.faults,
+    )
+
+
+@contextmanager
+def _ports(request: Request) -> Iterator[Path]:
+    """Give the folder of the serial ports: named, beside the written file, or one for this run only."""
+    if request.ports is not None:
+        yield request.ports.absolute()
+    elif request.output is not None:
+        output = request.output.absolute()
+        yield output.with_name(f"{output.stem}-ports")
+    else:
+        with tempfile.TemporaryDirectory(prefix="greenhouse-edge-ports-") as directory:
+            yield Path(directory)
+
+
+def _places(request: Request, ports: Path) -> "Places":
+    from edge.cli.simulated_endpoints import Places
+    from edge.cli.written_site import earlier_ports
+
+    earlier = {} if request.output is None else earlier_ports(request.output, request.listen)
     if request.output is not None:
         # Whoever waits for the file may take its appearance for "the devices answer".
         request.output.unlink(missing_ok=True)
-    ports: dict[int, int] = {}
-    for index, host in hosts.items():
-        wanted = earlier.get(host.connection_id, 0)
-        try:
-            ports[index] = await servers.enter_async_context(serve_host(host, site, listen=request.listen, port=wanted))
-        except PortTaken:
-            if not wanted:
-                raise
-            ports[index] = await servers.enter_async_context(serve_host(host, site, listen=request.listen))
-    return ports
+    return Places(listen=request.listen, ports=ports, earlier=earlier, broker_url=request.broker_url, seed=request.seed)
 
 
-def served_hosts(settings: "Settings") -> dict[int, "ServedHost"]:
-    """Say what is served for each Modbus/TCP connection, by its place in the site file."""
-    from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions
-    from drivers.simulation.sensors import ServedUnit
-    from drivers.simulation.site import ServedHost
-
-    hosts: dict[int, ServedHost] = {}
-    for index, connection in enumerate(settings.connections):
-        options = connection.options
-        if not isinstance(options, ModbusConnectionOptions) or options.transport != "tcp":
-            continue
-        units = [
-            ServedUnit(device_id=device.id, address=device.options.address, points=device.points)
-            for device in connection.devices
-            if isinstance(device.options, ModbusDeviceOptions)
-        ]
-        hosts[index] = ServedHost(connection_id=connection.id, units=units)
-    return hosts
-
-
-def _announce(
-    request: Request, settings: "Settings", hosts: Mapping[int, "ServedHost"], ports: Mapping[int, int]
-) -> None:
+def _announce(request: Request, settings: "Settings", endpoints: Mapping[int, "Endpoint"]) -> None:
     if request.output is not None:
-        from edge.cli.endpoints import with_endpoints
+        from edge.cli.written_site import write_site
 
-        text = request.site_file.read_text(encoding="utf-8")
-        _replace(request.output, with_endpoints(text, {index: (request.listen, port) for index, port in ports.items()}))
-    for index, host in hosts.items():
-        units = ", ".join(f"{unit.device_id} (unit {unit.address})" for unit in host.units)
-        click.echo(f"{host.connection_id}: modbus tcp {request.listen}:{ports[index]}: {units}")
-    for index, connection in enumerate(settings.connections):
-        if index not in hosts:
-            click.echo(f"{connection.id}: not served; its driver is {connection.driver}")
+        write_site(request.output, settings, {index: endpoint.changes for index, endpoint in endpoints.items()})
+    for index, endpoint in sorted(endpoints.items()):
+        click.echo(f"{settings.connections[index].id}: {endpoint.sentence}")
     if request.output is not None:
         click.echo(f"site file with these addresses: {request.output}")
     click.echo("ready")
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write a file so that nobody ever reads half of it."""
-    new = file.with_name(f".{file.name}.{os.getpid()}")
-    new.write_text(text, encoding="utf-8")
-    new.replace(file)
-
-
-def _ports_written_earlier(request: Request) -> dict[str, int]:
-    """Return the ports of our last run, by connection; nothing where the file is not there or not ours."""
-    import tomllib
-
-    if request.output is None or not request.output.is_file():
-        return {}
-    try:
-        tree = tomllib.loads(request.output.read_text(encoding="utf-8"))
-        return {
-            connection["id"]: connection["tcp_port"]
-            for connection in tree["connection"]
-            if connection.get("host") == request.listen and isinstance(connection.get("tcp_port"), int)
-        }
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):
-        return {}

@@ -24,8 +24,8 @@ class Receipt:
 class Ledger:
     """All samples that came in and are not acknowledged yet.
 
-    Its length is bounded by the outbox's queue and by what the driver returns from one `receive`: the next one is not
-    called before each sample of this one was taken or found to be nothing to keep.
+    Its length is bounded by what the driver returns from one `receive` and by `RECEIPTS_MAX` of the collector: the next
+    one is not called before each sample of this one was taken or found to be nothing to keep.
     """
 
     def __init__(self, acknowledge: Callable[[Sequence[Sample]], None]) -> None:

@@ -1,16 +1,18 @@
 """The collector: owns a connection and its driver, and brings the samples of its devices into the outbox."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from edge.collect.adoption import Adoption, Registrar
 from edge.collect.control_events import ControlEvents, Outbox
 from edge.collect.fleet import Fleet
 from edge.collect.intake import Intake
 from edge.collect.outcomes import Outcomes
 from edge.collect.polling import Polling
 from edge.collect.receiving import Receiving
+from edge.collect.repeats import Repeats
 from edge.domain.author import Author
 from edge.domain.clock import Clock
-from edge.domain.driver import Driver, PolledDriver
+from edge.domain.driver import Driver, GroupDriver, PolledDriver
 from edge.domain.settings import ConnectionSettings
 
 
@@ -27,19 +29,25 @@ class Collector:
         author: Author,
         clock: Clock,
         chance: Callable[[], float],
+        registrar: Registrar | None = None,
+        accepted_keys: Iterable[bytes] = (),
     ) -> None:
-        self._connection_id = connection.id
+        self._settings = connection
         self._driver = driver
         self._fleet = fleet
         self._outbox = outbox
         self._author = author
         self._clock = clock
         self._chance = chance
+        # Who makes devices of the names that groups adopt.
+        self._registrar = registrar
+        # Source keys of what earlier runs accepted, the oldest first.
+        self._accepted_keys = accepted_keys
 
     async def run(self) -> None:
         """Collect for ever; ends by cancellation only."""
-        connection = self._fleet.connection(self._connection_id)
-        devices = self._fleet.devices(self._connection_id)
+        connection = self._fleet.connection(self._settings.id)
+        devices = self._fleet.devices(self._settings.id)
         events = ControlEvents(self._outbox, self._author)
         outcomes = Outcomes(connection, devices, events, self._clock)
         intake = Intake(self._outbox, self._clock)
@@ -62,12 +70,31 @@ class Collector:
                 devices=devices,
                 intake=intake,
                 outcomes=outcomes,
+                repeats=Repeats(self._accepted_keys),
+                hurry=self._outbox.hurry,
                 clock=self._clock,
                 chance=self._chance,
             )
-        self._fleet.attach(self._connection_id, owner.configured)
+            owner.adoption = self._adoption(owner)
+        if isinstance(owner, Polling):
+            connection.poll_now = owner.poll_now
+        self._fleet.attach(self._settings.id, owner.configured)
         try:
             await owner.run()
         finally:
             # The writer still takes what is offered now: what was refused does not go untold.
             outcomes.catch_up(self._clock.monotonic_s(), is_last=True)
+
+    def _adoption(self, owner: Receiving) -> Adoption | None:
+        if not isinstance(self._driver, GroupDriver) or not self._settings.groups or self._registrar is None:
+            return None
+        adoption = Adoption(
+            connection_id=self._settings.id,
+            groups=self._settings.groups,
+            driver=self._driver,
+            registrar=self._registrar,
+            find_device=self._fleet.device,
+            join=lambda device_id: owner.join(self._fleet.state(device_id)),
+        )
+        self._fleet.connection(self._settings.id).seen = adoption.seen
+        return adoption

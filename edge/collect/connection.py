@@ -1,11 +1,12 @@
 """The state of a connection: open or lost, and when it is tried again."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from edge.collect.guard import text_of
 from edge.domain.backoff import Backoff
+from edge.domain.driver import SeenName
 
 # A wire that was plugged in again is in use within half a minute; a host that is down is not hammered.
 REOPEN = Backoff(first_s=1.0, longest_s=30.0)
@@ -15,6 +16,11 @@ _log = structlog.get_logger(__name__)
 
 class ConnectionState:
     """One connection's transport. Each change of state is logged once."""
+
+    # Lists the names that device groups saw and did not take on.
+    seen: Callable[[], Sequence[SeenName]]
+    # Polls one of its devices before its time; None where devices speak by themselves.
+    poll_now: Callable[[str], Awaitable[None]] | None
 
     def __init__(self, connection_id: str) -> None:
         self.id = connection_id
@@ -28,6 +34,8 @@ class ConnectionState:
         self.faults = 0
         # An alarm is open for a fault that no single device had.
         self.has_alarm = False
+        self.seen = tuple
+        self.poll_now = None
 
     def opened(self) -> None:
         """Note that the transport is open."""

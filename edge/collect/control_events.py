@@ -26,6 +26,9 @@ class Outbox(Protocol):
     def offer(self, draft: Draft) -> bool:
         """Take a draft for the next commit, at once. False: the queue is full, it was never accepted."""
 
+    def hurry(self) -> None:
+        """Commit now what waits."""
+
 
 class ControlEvents:
     """Control events of one connection. Polling never waits for them: what the outbox refuses is offered again."""

@@ -7,7 +7,12 @@ from edge.collect.availability import Availability
 from edge.collect.reporting import Reported
 from edge.collect.sample_event import SampleTemplate
 from edge.domain.author import Author, Reference
-from edge.domain.configuration import EffectiveConfiguration, PointConfiguration, site_file_configuration
+from edge.domain.configuration import (
+    EffectiveConfiguration,
+    PointConfiguration,
+    silence_max_s,
+    site_file_configuration,
+)
 from edge.domain.reading import Reading
 from edge.domain.settings import DeviceSettings, PointSettings
 
@@ -20,6 +25,8 @@ class InForce:
     points: Mapping[str, tuple[PointSettings, PointConfiguration]]
     template: SampleTemplate
     has_deadband: bool
+    # Silence after which a device that speaks when it likes is lost.
+    silence_max_s: float
 
 
 def make_ready(author: Author, device: DeviceSettings, configuration: EffectiveConfiguration) -> InForce:
@@ -31,6 +38,7 @@ def make_ready(author: Author, device: DeviceSettings, configuration: EffectiveC
         points={point.id: (point, known[point.id]) for point in device.points},
         template=SampleTemplate(author, device, configuration),
         has_deadband=any(known[point.id].deadband > 0 for point in device.points),
+        silence_max_s=silence_max_s(device, configuration),
     )
 
 
@@ -42,6 +50,8 @@ class Counters:
     samples_refused: int = 0
     # Nothing left to report: all readings inside their dead-bands, or none published.
     samples_suppressed: int = 0
+    # Sent again by somebody who missed our acknowledgement: no second event.
+    samples_repeated: int = 0
     polls_failed: int = 0
     faults: int = 0
 
@@ -49,8 +59,9 @@ class Counters:
 class DeviceState:
     """One device: what is in force for it, what it said last, and whether it answers."""
 
-    # The newest reading of each point, corrected; a partial sample leaves the others.
+    # The newest reading of each point, corrected, and when it came (monotonic seconds); a partial sample leaves the others.
     readings: dict[str, Reading]
+    read_s: dict[str, float]
     reported: dict[str, Reported]
 
     def __init__(
@@ -67,11 +78,15 @@ class DeviceState:
         self.faults = 0
         self.last_error: str | None = None
         self.readings = {}
+        self.read_s = {}
         self.measured_at_ms: int | None = None
         # When it last gave a sign of life, and when its collector last finished with it: seconds of the monotonic clock.
         self.heard_s: float | None = None
         self.cycle_s: float | None = None
         self.reported = {}
+        # A device that answers from our start on got its power with this machine, or long before.
+        uptime_s = author.clock.uptime_ms() / 1000
+        self._warm_s = author.clock.monotonic_s() + max(0.0, settings.warm_up_s - uptime_s)
         self._listener: Callable[[DeviceState], None] | None = None
 
     @property
@@ -93,6 +108,24 @@ class DeviceState:
             causation_id=configuration.update_event_id,
             correlation_id=configuration.correlation_id,
         )
+
+    @property
+    def silence_max_s(self) -> float:
+        """How long it may say nothing before it counts as lost."""
+        return self.in_force.silence_max_s
+
+    def is_warming_up(self, now_s: float) -> bool:
+        """Whether its values mean nothing yet, because its power came a moment ago, as far as one can tell.
+
+        Nobody tells us of a device's power. The first answer of a lost device may be its first since its power came
+        back; one that never was lost is as old as this machine, at least. Where only the wire was gone, some good values
+        are lost: a wrong one would be worse.
+        """
+        return self.settings.warm_up_s > 0 and (self.availability.is_lost or now_s < self._warm_s)
+
+    def restored(self, now_s: float) -> None:
+        """Note that the device, which was lost, answers again."""
+        self._warm_s = now_s + self.settings.warm_up_s
 
     def attach(self, listener: Callable[["DeviceState"], None]) -> None:
         """Tell the device's collector of each new configuration."""

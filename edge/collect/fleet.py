@@ -7,7 +7,9 @@ from edge.collect.device import DeviceState
 from edge.collect.status import FleetStatus, Progress, connection_status, device_status
 from edge.domain.author import Author
 from edge.domain.configuration import EffectiveConfiguration
-from edge.domain.settings import ConnectionSettings
+from edge.domain.driver import LatestReading
+from edge.domain.reading import Quality, Reason
+from edge.domain.settings import ConnectionSettings, DeviceSettings
 
 
 class Fleet:
@@ -20,6 +22,7 @@ class Fleet:
         *,
         author: Author,
     ) -> None:
+        self._author = author
         self._clock = author.clock
         self._connections = {connection.id: ConnectionState(connection.id) for connection in connections}
         self._devices = {
@@ -35,6 +38,39 @@ class Fleet:
     def configuration(self, device_id: str) -> EffectiveConfiguration:
         """Return what is in force. Raises KeyError for an unknown device."""
         return self._devices[device_id].in_force.configuration
+
+    def all_devices(self) -> list[DeviceSettings]:
+        """Return every device there is now: those of the site file, and those that its groups have adopted."""
+        return [state.settings for state in self._devices.values()]
+
+    def device(self, device_id: str) -> DeviceSettings | None:
+        """Return a device; None if there is none with this id."""
+        state = self._devices.get(device_id)
+        return None if state is None else state.settings
+
+    def connection_id(self, device_id: str) -> str:
+        """Return the connection that a device is behind. Raises KeyError for an unknown device."""
+        return self._devices[device_id].connection_id
+
+    def state(self, device_id: str) -> DeviceState:
+        """Return what is known of a device. Raises KeyError for an unknown one."""
+        return self._devices[device_id]
+
+    def join(self, device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str) -> None:
+        """Take on a device that a group has adopted."""
+        assert device.id not in self._devices, "the registrar looks first, and nobody is between"
+        self._devices[device.id] = DeviceState(self._author, device, configuration, connection_id=connection_id)
+
+    def latest(self, device_id: str, point_id: str) -> LatestReading | None:
+        """Return a point's newest reading, for a driver that needs it in a question to another device.
+
+        None if it is bad, or of unknown age (retained by a broker): it says nothing that could be relied on.
+        """
+        state = self._devices.get(device_id)
+        reading = None if state is None else state.readings.get(point_id)
+        if state is None or reading is None or reading.quality is Quality.BAD or reading.reason is Reason.STALE:
+            return None
+        return LatestReading(reading=reading, age_s=self._clock.monotonic_s() - state.read_s[point_id])
 
     def connection(self, connection_id: str) -> ConnectionState:
         """Return the state of a connection."""

@@ -11,7 +11,7 @@ from edge.collect.plausibility import judge, mistake
 from edge.collect.reporting import Reported, select
 from edge.domain.clock import Clock
 from edge.domain.event import Draft
-from edge.domain.reading import Origin, Reading, Sample
+from edge.domain.reading import Origin, Quality, Reading, Reason, Sample, bad
 
 
 class Outcome(Enum):
@@ -51,7 +51,8 @@ class Intake:
         if sample.device_id != state.id:
             raise DriverFault(f"a sample of {sample.device_id!r} came for {state.id!r}")
         measured_at_ms = self._clock.unix_ms() if sample.measured_at_ms is None else sample.measured_at_ms
-        readings = _judged(in_force, sample)
+        now_s = self._clock.monotonic_s()
+        readings = _judged(in_force, sample, is_cold=sample.origin is Origin.LIVE and state.is_warming_up(now_s))
         # What a device measured in the past says nothing about the present, nor the present about it.
         is_history = sample.origin is Origin.HISTORY
         to_report = readings
@@ -61,7 +62,7 @@ class Intake:
                 readings,
                 state.reported,
                 points,
-                now_s=self._clock.monotonic_s(),
+                now_s=now_s,
                 slack_s=in_force.configuration.poll_interval_s / 2,
             )
         try:
@@ -76,6 +77,7 @@ class Intake:
             raise DriverFault(f"a sample that cannot be written: {error}") from error
         if not is_history:
             state.readings.update(readings)
+            state.read_s.update(dict.fromkeys(readings, now_s))
             state.measured_at_ms = measured_at_ms
         return Prepared(draft, measured_at_ms, {} if is_history else to_report)
 
@@ -93,7 +95,7 @@ class Intake:
         return Outcome.OFFERED
 
 
-def _judged(in_force: InForce, sample: Sample) -> dict[str, Reading]:
+def _judged(in_force: InForce, sample: Sample, *, is_cold: bool) -> dict[str, Reading]:
     readings: dict[str, Reading] = {}
     for point_id, reading in sample.readings.items():
         known = in_force.points.get(point_id)
@@ -103,5 +105,9 @@ def _judged(in_force: InForce, sample: Sample) -> dict[str, Reading]:
         wrong = mistake(reading, point)
         if wrong is not None:
             raise DriverFault(wrong)
-        readings[point_id] = judge(reading, point, configuration)
+        judged = judge(reading, point, configuration)
+        # What is bad already keeps its reason: it will not get better by waiting.
+        if is_cold and judged.quality is not Quality.BAD:
+            judged = bad(Reason.WARMING_UP, judged.unit)
+        readings[point_id] = judged
     return readings

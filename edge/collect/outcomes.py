@@ -57,6 +57,7 @@ class Outcomes:
         if before.failures or change:
             state.last_error = None
         if change is Change.RESTORED:
+            state.restored(now_s)
             lost_for_s = 0.0 if before.silent_since_s is None else now_s - before.silent_since_s
             _log.info("device_connection_restored", device_id=state.id, lost_for_s=round(lost_for_s, 3))
             self._events.connection_restored(state, lost_for_s=lost_for_s)

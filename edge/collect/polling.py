@@ -41,6 +41,8 @@ class Polling:
         self._chance = chance
         self._configured = asyncio.Event()
         self._schedule = Schedule((), start_s=0.0)
+        # Polls that somebody asked for and waits for, by device.
+        self._asked: dict[str, asyncio.Future[None]] = {}
 
     def configured(self, state: DeviceState) -> None:
         """Learn that a device has a new configuration."""
@@ -48,6 +50,16 @@ class Polling:
             state.id, interval_s=state.interval_s, enabled=state.is_enabled, now_s=self._clock.monotonic_s()
         )
         self._configured.set()
+
+    async def poll_now(self, device_id: str) -> None:
+        """Poll a device before its time; returns when that was done, whatever came of it."""
+        asked = self._asked.get(device_id)
+        if asked is None:
+            asked = self._asked[device_id] = asyncio.get_running_loop().create_future()
+            self._schedule.hasten(device_id, self._clock.monotonic_s())
+            self._configured.set()
+        # Several may wait for one poll; one of them who gives up takes nothing from the others.
+        await asyncio.shield(asked)
 
     async def run(self) -> None:
         """Open the transport, poll until it is lost, open it again."""
@@ -116,6 +128,9 @@ class Polling:
         now_s = self._clock.monotonic_s()
         state.cycle_s = now_s
         self._schedule.finished(state.id, started_s=started_s, now_s=now_s, hold_s=hold_s)
+        asked = self._asked.pop(state.id, None)
+        if asked is not None and not asked.done():
+            asked.set_result(None)
 
     def _hold_s(self, state: DeviceState, started_s: float) -> float:
         others = [other for other in self._devices.values() if other.is_enabled and other is not state]

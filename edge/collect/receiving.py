@@ -2,25 +2,30 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import structlog
 
 from edge.collect.acknowledgement import Ledger, Receipt
+from edge.collect.adoption import Adoption
 from edge.collect.availability import is_silent
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState, InForce
 from edge.collect.guard import DriverFault, driver_call, opened, sample_of
 from edge.collect.intake import Intake, Outcome, Prepared
 from edge.collect.outcomes import OFFER_INTERVAL_S, Outcomes
+from edge.collect.repeats import Repeats
 from edge.domain.backoff import Backoff
 from edge.domain.clock import Clock
-from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverError, PushedDriver
+from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverError, PushedDriver, WindowedDriver
 from edge.domain.reading import Origin, Sample
 
 # A full outbox has room again after its next commit, which is half a second away where all is well.
 ROOM_WAIT_S = 0.1
+# More than the outbox's queue holds: only samples that were sent again and again come so far.
+RECEIPTS_MAX = 20_000
 # The owner task shows at least this often that it is alive.
 WATCH_S_MAX = 10.0
 # After an unexpected failure of `receive`: it must not take the machine while it lasts.
@@ -32,6 +37,9 @@ _log = structlog.get_logger(__name__)
 class Receiving:
     """Receives what the devices of one connection push, for ever."""
 
+    # The connection's device groups, if it has any.
+    adoption: Adoption | None
+
     def __init__(
         self,
         *,
@@ -40,6 +48,8 @@ class Receiving:
         devices: dict[str, DeviceState],
         intake: Intake,
         outcomes: Outcomes,
+        repeats: Repeats,
+        hurry: Callable[[], None],
         clock: Clock,
         chance: Callable[[], float],
     ) -> None:
@@ -48,6 +58,11 @@ class Receiving:
         self._devices = devices
         self._intake = intake
         self._outcomes = outcomes
+        self._repeats = repeats
+        self._hurry = hurry
+        # Half of what the sender lets be unacknowledged: from then on nothing waits for the commit interval.
+        self._unacknowledged_max = math.inf
+        self.adoption = None
         self._clock = clock
         self._chance = chance
         self._configured = asyncio.Event()
@@ -63,6 +78,13 @@ class Receiving:
             self._listening_since_s[state.id] = self._clock.monotonic_s()
         self._configured.set()
 
+    def join(self, state: DeviceState) -> None:
+        """Take on a device that was adopted just now."""
+        self._devices[state.id] = state
+        self._listening_since_s[state.id] = self._clock.monotonic_s()
+        state.attach(self.configured)
+        self._configured.set()
+
     async def run(self) -> None:
         """Receive, and watch for silence beside it."""
         now_s = self._clock.monotonic_s()
@@ -76,6 +98,7 @@ class Receiving:
             try:
                 async with opened(self._driver):
                     self._connection.opened()
+                    self._agree_on_window()
                     await self._receive_until_lost()
             except DriverError as error:
                 lost: Exception = error
@@ -84,9 +107,17 @@ class Receiving:
                 lost = fault
             await asyncio.sleep(self._connection.lost(lost, self._chance))
 
+    def _agree_on_window(self) -> None:
+        if isinstance(self._driver, WindowedDriver):
+            self._unacknowledged_max = self._driver.window / 2
+
     async def _receive_until_lost(self) -> None:
         while True:
+            if len(self._ledger) >= RECEIPTS_MAX:
+                await self._wait_for_commits()
             try:
+                if self.adoption is not None:
+                    await self.adoption.take_on_new()
                 with driver_call():
                     samples = [sample_of(received) for received in await self._driver.receive()]
             except ConnectionLost:
@@ -123,11 +154,17 @@ class Receiving:
                 receipt.settle()
             else:
                 await self._take(state, receipt)
+            if len(self._ledger) >= self._unacknowledged_max:
+                self._hurry()
 
     async def _take(self, state: DeviceState, receipt: Receipt) -> None:
-        in_force = state.in_force
+        sample, in_force = receipt.sample, state.in_force
+        if self._repeats.repeats(sample):
+            state.counters.samples_repeated += 1
+            receipt.settle()
+            return
         try:
-            prepared = self._intake.prepare(state, in_force, receipt.sample, partial(self._accepted, state, receipt))
+            prepared = self._intake.prepare(state, in_force, sample, partial(self._accepted, state, receipt))
         except DriverFault as fault:
             self._outcomes.faulted(state, fault)
             # Unacknowledged, it would come again, and break again.
@@ -136,28 +173,45 @@ class Receiving:
         now_s = self._clock.monotonic_s()
         state.cycle_s = now_s
         # What a broker retained shows that the device lived once, not that it lives.
-        if receipt.sample.origin is not Origin.RETAINED:
+        if sample.origin is not Origin.RETAINED:
             self._outcomes.answered(state, now_s)
         outcome = self._intake.offer(state, in_force, prepared)
         if outcome is Outcome.REFUSED:
             outcome = await self._wait_for_room(state, in_force, prepared)
         if outcome is Outcome.SUPPRESSED:
             receipt.settle()
+        else:
+            self._repeats.remember(sample.source_key)
 
     async def _wait_for_room(self, state: DeviceState, in_force: InForce, prepared: Prepared) -> Outcome:
         """Offer a sample until the outbox takes it. Meanwhile nothing is received: the sender keeps what it has.
 
         Refusing it instead would leave a hole in the order of acknowledgement, and acknowledge nothing any more.
         """
+        with self._paused():
+            while (outcome := self._intake.offer(state, in_force, prepared)) is Outcome.REFUSED:  # noqa: ASYNC110 - room is nobody's event
+                await asyncio.sleep(ROOM_WAIT_S)
+        return outcome
+
+    async def _wait_for_commits(self) -> None:
+        """Receive nothing until some of what came is on disk.
+
+        What is sent again while its first arrival waits for the disk takes no room in the outbox, but a place here: over
+        hours of a dead disk and a broker that comes and goes, that adds up.
+        """
+        with self._paused():
+            while len(self._ledger) >= RECEIPTS_MAX:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(ROOM_WAIT_S)
+
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
         _log.warning("receiving_paused", connection_id=self._connection.id)
         self._is_paused = True
-        while (outcome := self._intake.offer(state, in_force, prepared)) is Outcome.REFUSED:  # noqa: ASYNC110 - room is nobody's event
-            await asyncio.sleep(ROOM_WAIT_S)
+        yield
         self._is_paused = False
         # Whoever spoke meanwhile was not heard: the silence was ours.
         self._listening_since_s = dict.fromkeys(self._devices, self._clock.monotonic_s())
         _log.info("receiving_resumed", connection_id=self._connection.id)
-        return outcome
 
     def _accepted(self, state: DeviceState, receipt: Receipt) -> None:
         state.accepted()
@@ -191,7 +245,7 @@ class Receiving:
             return math.inf
         since_s = self._listening_since_s[state.id]
         heard_s = since_s if state.heard_s is None else max(since_s, state.heard_s)
-        max_silence_s = state.settings.max_silence_s
+        max_silence_s = state.silence_max_s
         if not is_silent(heard_s=heard_s, max_silence_s=max_silence_s, now_s=now_s):
             return heard_s + max_silence_s
         if self._connection.is_open:

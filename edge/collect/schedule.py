@@ -73,6 +73,10 @@ class Schedule:
         # behind a busy wire would be asked twice in a row for one value.
         slot.due_s = self._next(slot, max(now_s, started_s + slot.interval_s / 2))
 
+    def hasten(self, device_id: str, now_s: float) -> None:
+        """Make a device due now, backed off or not. Its grid stays what it is."""
+        self._slots[device_id].due_s = min(self._slots[device_id].due_s, now_s)
+
     def release(self, now_s: float) -> None:
         """Forget all back-offs: the reason for them is gone."""
         for slot in self._slots.values():

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState
+from edge.domain.driver import SeenName
 from edge.domain.reading import Reading
 
 
@@ -33,7 +34,8 @@ class DeviceStatus:
     condition: Condition
     enabled: bool
     config_version: int
-    poll_interval_s: float
+    # None: it speaks when it likes.
+    poll_interval_s: float | None
     max_silence_s: float
     readings: Mapping[str, Reading]
     measured_at_ms: int | None
@@ -45,6 +47,7 @@ class DeviceStatus:
     samples_accepted: int
     samples_refused: int
     samples_suppressed: int
+    samples_repeated: int
     polls_failed: int
     faults: int
 
@@ -58,6 +61,8 @@ class ConnectionStatus:
     # Tries since something last came through.
     attempts: int
     last_error: str | None
+    # Names that its device groups saw and that are no devices.
+    seen: tuple[SeenName, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +107,8 @@ def device_status(state: DeviceState, now_s: float) -> DeviceStatus:
         condition=condition(state),
         enabled=configuration.enabled,
         config_version=configuration.version,
-        poll_interval_s=configuration.poll_interval_s,
-        max_silence_s=state.settings.max_silence_s,
+        poll_interval_s=configuration.poll_interval_s if state.settings.is_polled else None,
+        max_silence_s=state.silence_max_s,
         readings=dict(state.readings),
         measured_at_ms=state.measured_at_ms,
         heard_age_s=_age(state.heard_s, now_s),
@@ -113,6 +118,7 @@ def device_status(state: DeviceState, now_s: float) -> DeviceStatus:
         samples_accepted=counters.samples_accepted,
         samples_refused=counters.samples_refused,
         samples_suppressed=counters.samples_suppressed,
+        samples_repeated=counters.samples_repeated,
         polls_failed=counters.polls_failed,
         faults=counters.faults,
     )
@@ -121,7 +127,11 @@ def device_status(state: DeviceState, now_s: float) -> DeviceStatus:
 def connection_status(state: ConnectionState) -> ConnectionStatus:
     """Take a snapshot of a connection."""
     return ConnectionStatus(
-        connection_id=state.id, is_open=state.is_open, attempts=state.losses, last_error=state.last_error
+        connection_id=state.id,
+        is_open=state.is_open,
+        attempts=state.losses,
+        last_error=state.last_error,
+        seen=tuple(state.seen()),
     )
 
 

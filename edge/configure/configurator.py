@@ -23,7 +23,6 @@ from edge.domain.event_store import (
     EventStoreError,
     StreamDeleted,
 )
-from edge.domain.settings import Settings
 from edge.storage.answers import remove_old_answers, remove_pending_above
 from edge.storage.checkpoints import Checkpoint, load_checkpoints, remove_checkpoints
 from edge.storage.configurations import forget_revisions
@@ -78,18 +77,16 @@ class Configurator:
         *,
         event_store: EventStore,
         outbox: Outbox,
-        settings: Settings,
         fleet: DeviceFleet,
         author: Author,
         chance: Callable[[], float],
     ) -> None:
         self._event_store = event_store
         self._outbox = outbox
-        self._settings = settings
         self._fleet = fleet
         self._author = author
         self._chance = chance
-        self._announcer = Announcer(outbox=outbox, author=author, fleet=fleet, settings=settings)
+        self._announcer = Announcer(outbox=outbox, author=author, fleet=fleet)
         self._stream = author.stream(author.streams.configuration)
         self._failures = 0
 
@@ -120,7 +117,6 @@ class Configurator:
             outbox=self._outbox,
             author=self._author,
             fleet=self._fleet,
-            devices={device.id: device for device in self._settings.devices()},
             announcer=self._announcer,
             resumed_at=resumed_at,
         )

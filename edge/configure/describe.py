@@ -3,9 +3,9 @@
 import hashlib
 
 from edge.domain.author import Author, Reference, encode_json
-from edge.domain.configuration import EffectiveConfiguration
+from edge.domain.configuration import EffectiveConfiguration, readers_silence_max_s
 from edge.domain.event import Draft, EventType, Json
-from edge.domain.settings import DeviceRemote, DeviceSettings, Limits, PointRemote, PointSettings
+from edge.domain.settings import DeviceSettings, Limits, PointRemote, PointSettings
 from edge.storage.descriptions import Description
 
 
@@ -18,28 +18,14 @@ def describe(device: DeviceSettings, configuration: EffectiveConfiguration, *, c
         "connectionId": connection_id,
         "profile": None if profile is None else {"id": profile.id, "digest": profile.digest},
         "enabled": configuration.enabled,
-        "expectedIntervalS": configuration.poll_interval_s,
-        "maxSilenceS": max_silence_s(device, configuration),
+        "expectedIntervalS": configuration.poll_interval_s if device.is_polled else None,
+        "maxSilenceS": readers_silence_max_s(device, configuration),
         "configVersion": configuration.version,
-        "settable": _settable_device(device.remote, poll_interval_min_s=device.poll_interval_min_s),
+        "settable": _settable_device(device),
         "points": {
             point.id: _point(point) for point in device.points if point.publish or _settable_point(point.remote)
         },
     }
-
-
-def max_silence_s(device: DeviceSettings, configuration: EffectiveConfiguration) -> float:
-    """Return the silence after which readers should miss the device, as it is polled now.
-
-    A device that is told to be slower than its site file says may be silent for as many polls as before; one whose
-    points all have a deadband is not missed before its heartbeat.
-    """
-    interval_s = configuration.poll_interval_s
-    silence_s = device.max_silence_s * max(1.0, interval_s / device.poll_interval_s)
-    points = [configuration.points[point.id] for point in device.points if point.publish]
-    if points and all(point.deadband > 0 for point in points):
-        silence_s = max(silence_s, min(point.max_silence_s for point in points) + 2 * interval_s)
-    return silence_s
 
 
 def description(body: dict[str, Json]) -> Description:
@@ -76,12 +62,13 @@ def _point(point: PointSettings) -> dict[str, Json]:
     }
 
 
-def _settable_device(remote: DeviceRemote, *, poll_interval_min_s: float) -> dict[str, Json]:
+def _settable_device(device: DeviceSettings) -> dict[str, Json]:
+    remote = device.remote
     settable: dict[str, Json] = {}
     if remote.enabled:
         settable["enabled"] = True
-    if remote.poll_interval_s is not None:
-        lowest = max(remote.poll_interval_s.minimum, poll_interval_min_s)
+    if remote.poll_interval_s is not None and device.is_polled:
+        lowest = max(remote.poll_interval_s.minimum, device.poll_interval_min_s)
         settable["pollIntervalS"] = {"min": lowest, "max": remote.poll_interval_s.maximum}
     return settable
 

@@ -20,7 +20,6 @@ from edge.configure.reading import Unreadable, Update, read_update
 from edge.domain.author import Author
 from edge.domain.configuration import Change, DeviceFleet
 from edge.domain.event import EventType, RecordedEvent
-from edge.domain.settings import DeviceSettings
 from edge.storage.answers import PendingUpdate, add_answer, add_pending, find_outcome, load_pending
 from edge.storage.checkpoints import Checkpoint, add_checkpoint
 from edge.storage.configurations import (
@@ -75,14 +74,12 @@ class Desk:
         outbox: Outbox,
         author: Author,
         fleet: DeviceFleet,
-        devices: dict[str, DeviceSettings],
         announcer: Announcer,
         resumed_at: Checkpoint | None,
     ) -> None:
         self._outbox = outbox
         self._author = author
         self._fleet = fleet
-        self._devices = devices
         self._announcer = announcer
         self._stream = author.stream(author.streams.configuration)
         self._waiting = Waiting(last=resumed_at)
@@ -145,9 +142,11 @@ class Desk:
                 by_device[update.device_id].append(update)
         versions = await load_versions(self._outbox.database)
         for device_id, updates in by_device.items():
+            device = self._fleet.device(device_id)
+            assert device is not None, "devices never leave while the gateway runs"
             verdict = judge(
                 updates,
-                self._devices[device_id],
+                device,
                 versions.get(device_id, DeviceVersions()),
                 now_ms=self._author.clock.unix_ms(),
                 is_final=is_final,
@@ -195,11 +194,11 @@ class Desk:
     def _decide_unread(self, update: Update | Unreadable) -> Decision | None:
         if isinstance(update, Unreadable):
             return reject_unreadable(update)
-        return None if update.device_id in self._devices else reject_unknown_device(update)
+        return reject_unknown_device(update) if self._fleet.device(update.device_id) is None else None
 
     async def _replay(self, transaction: Writer, update: Update | Unreadable, outcome: str) -> None:
         """Take in what an answered update did, if this database does not know: it is new, or an older copy."""
-        if isinstance(update, Unreadable) or update.device_id not in self._devices:
+        if isinstance(update, Unreadable) or self._fleet.device(update.device_id) is None:
             return
         device_id, version = update.device_id, update.config_version
         known = (await load_versions(transaction)).get(device_id, DeviceVersions())

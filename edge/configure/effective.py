@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from edge.configure.reading import Document, Update
@@ -15,13 +15,13 @@ from edge.domain.configuration import (
     site_file_configuration,
 )
 from edge.domain.event import Json
-from edge.domain.settings import DeviceSettings, Settings
+from edge.domain.settings import DeviceSettings
 from edge.storage.configurations import StoredConfiguration, load_configurations
 from edge.storage.database import Reader
 
 
 async def load_effective(
-    reader: Reader, settings: Settings
+    reader: Reader, devices: Iterable[DeviceSettings]
 ) -> tuple[dict[str, EffectiveConfiguration], dict[str, tuple[Mistake, ...]]]:
     """Return what is in force for each device, and what of a stored update is not usable any more.
 
@@ -29,7 +29,7 @@ async def load_effective(
     update stays in force, for a calibration must not go because a poll interval may not stay.
     """
     stored = await load_configurations(reader)
-    resolved = {device.id: effective(device, stored.get(device.id)) for device in settings.devices()}
+    resolved = {device.id: effective(device, stored.get(device.id)) for device in devices}
     configurations = {device_id: found.configuration for device_id, found in resolved.items()}
     return configurations, {device_id: found.mistakes for device_id, found in resolved.items() if found.mistakes}
 

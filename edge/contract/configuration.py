@@ -73,7 +73,7 @@ class DeviceDescribed(DeviceFact):
     connection_id: Identifier
     profile: ProfileReference | None
     enabled: bool
-    expected_interval_s: Number
+    expected_interval_s: Number | None = Field(description="Null: the device speaks when it likes, unasked.")
     max_silence_s: Number = Field(description="Silence after which the device counts as lost to its readers.")
     config_version: Integer = Field(description="The update in force; 0 = the site file alone.")
     settable: SettableOfDevice

@@ -40,6 +40,12 @@ class SiteFileLoaded(ControlFact):
     devices: tuple[LoadedDevice, ...]
 
 
+class DeviceRetired(DeviceFact):
+    """A device that was described is none of this gateway's any more. Its stream ends, and its alarms with it."""
+
+    reason: str = Field(description="An open list: removed.", examples=["removed"])
+
+
 class DeviceConnectionLost(DeviceFact):
     """A device does not answer any more; written once, not per missed poll."""
 

@@ -1,6 +1,6 @@
 """How a device is run: the configuration in force, and what became of an update."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -49,6 +49,30 @@ def site_file_configuration(device: DeviceSettings) -> EffectiveConfiguration:
             for point in device.points
         },
     )
+
+
+def silence_max_s(device: DeviceSettings, configuration: EffectiveConfiguration) -> float:
+    """Return how long a device may say nothing before it counts as lost, as it is polled now.
+
+    A device that is told to be slower than its site file says may be silent for as many polls as before.
+    """
+    slower = configuration.poll_interval_s / device.poll_interval_s if device.is_polled else 1.0
+    return device.max_silence_s * max(1.0, slower)
+
+
+def readers_silence_max_s(device: DeviceSettings, configuration: EffectiveConfiguration) -> float:
+    """Return the silence after which readers of its events should miss a device.
+
+    One whose points all have a deadband is not missed before its heartbeat.
+    """
+    silence_s = silence_max_s(device, configuration)
+    points = [configuration.points[point.id] for point in device.points if point.publish]
+    if points and all(point.deadband > 0 for point in points):
+        heartbeat_s = min(point.max_silence_s for point in points)
+        # The heartbeat rides on what comes next: a poll, or whatever the device says within its silence.
+        next_s = 2 * configuration.poll_interval_s if device.is_polled else silence_s
+        silence_s = max(silence_s, heartbeat_s + next_s)
+    return silence_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,3 +139,15 @@ class DeviceFleet(Protocol):
 
     def configuration(self, device_id: str) -> EffectiveConfiguration:
         """Return what is in force. Raises KeyError for an unknown device."""
+
+    def all_devices(self) -> Sequence[DeviceSettings]:
+        """Return every device there is now: those of the site file, and those that its groups have adopted."""
+
+    def device(self, device_id: str) -> DeviceSettings | None:
+        """Return a device; None if there is none with this id."""
+
+    def connection_id(self, device_id: str) -> str:
+        """Return the connection that a device is behind. Raises KeyError for an unknown device."""
+
+    def join(self, device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str) -> None:
+        """Take on a device that a group has adopted. Its id must be free."""

@@ -93,6 +93,19 @@ class PushedDriver(Protocol):
 Driver = PolledDriver | PushedDriver
 
 
+@runtime_checkable
+class WindowedDriver(Protocol):
+    """A PushedDriver, besides, whose sender falls silent when too much is unacknowledged.
+
+    Half the window unacknowledged makes the outbox commit at once: throughput is then the disk's, not that of a window
+    per commit interval.
+    """
+
+    @property
+    def window(self) -> int:
+        """How many messages may be unacknowledged before the sender waits; asked after each opening."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenName:
     """A name that a device group's pattern captured and that is no device of ours, for a person to look at."""
@@ -161,7 +174,8 @@ class DriverKind:
     The option classes are frozen dataclasses with defaults. Settings validates the site file's and the profile's tables
     against them with pydantic, refuses unknown keys, and hands the instances back in the `options` of
     ConnectionSettings, DeviceSettings and PointSettings. An option class may have a method `mistakes() -> Sequence[str]`
-    for what types cannot say.
+    for what types cannot say. A connection option called `credential` is the name of one: `run` looks it up before it
+    starts. `serial_port` is a port: no two connections may have the same.
     """
 
     name: str
@@ -172,6 +186,10 @@ class DriverKind:
     create: Callable[[ConnectionSettings, DriverContext], Driver]
     # What is wrong with a whole connection, and what is allowed and yet fails in the field (`check` warns):
     # pairs of a device id ("" = the connection) and a sentence.
+    # A device group is named by its id template. A sentence that starts with a key is reported at that key.
     mistakes: Callable[[ConnectionSettings], Iterable[tuple[str, str]]] = _nothing
     cautions: Callable[[ConnectionSettings], Iterable[tuple[str, str]]] = _nothing
+    # For devices that speak when they like: the silence after which one counts as lost, where neither site file nor
+    # profile says. None: the devices are polled, and a few missed polls are the silence.
+    max_silence_s: float | None = None
     api: int = DRIVER_API

@@ -117,6 +117,8 @@ class DeviceSettings:
     location: str = ""
     profile: ProfileIdentity | None = None
     enabled: bool = True
+    # Else it speaks when it likes, and the poll interval means nothing.
+    is_polled: bool = True
     # The device gives no new value sooner (profile, `poll_interval_min_s`).
     poll_interval_min_s: float = 0.0
     # How long after its power came its values mean nothing yet (profile, `warm_up_s`).
@@ -134,9 +136,10 @@ class DeviceGroup:
 
     # Its id is the template (`zigbee-{name}`), its options hold the pattern; profile and points are the members'.
     template: DeviceSettings
-    # Listed in the site file. Each is among the connection's devices from the start.
+    # Listed in the site file, or adopted in an earlier run. Each is among the connection's devices from the start.
     names: tuple[str, ...] = ()
-    # Whether an unknown name becomes a device when it is seen, and how many members the group may then have.
+    # Whether an unknown name becomes a device when it is seen, and how many members, listed ones included, the group may
+    # then have.
     adopt: bool = False
     devices_max: int = 0
     # Topic filters of what looks like a device and is none.

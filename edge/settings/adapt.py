@@ -43,6 +43,9 @@ _SENTENCES = {
     "string_too_short": "must not be empty",
 }
 
+# What is wrong with a value as a whole.
+_SHAPES = frozenset({"tuple_type", "list_type", "dict_type", "dataclass_type", "model_type"})
+
 
 @runtime_checkable
 class Checked(Protocol):
@@ -105,7 +108,7 @@ def adapt(data_class: type[Data], table: Table, report: list[Problem]) -> Data |
     if isinstance(adapted, Checked):
         rest = known.keys() - wrong
         told = [said for said in adapted.mistakes() if not problems or _speaks_of(said, rest, wrong)]
-        problems.extend(_mistake(table, said) for said in told)
+        problems.extend(mistake_at(table, said) for said in told)
     report.extend(problems)
     return None if problems else adapted
 
@@ -145,8 +148,8 @@ def _speaks_of(sentence: str, keys: AbstractSet[str], wrong: AbstractSet[str]) -
     return bool(words) and words[0] in keys and wrong.isdisjoint(words)
 
 
-def _mistake(table: Table, sentence: str) -> Problem:
-    """A sentence that starts with a key ("tcp_port is 0; …", "remote.gain.min is …") stands at that key."""
+def mistake_at(table: Table, sentence: str) -> Problem:
+    """Make the mistake of a sentence: one that starts with a key ("tcp_port is 0; …", "remote.gain.min is …") stands there."""
     path = _known_path(table.values, sentence.split(" ", maxsplit=1)[0].split("."))
     return _place(table, path).problem(sentence)
 
@@ -170,8 +173,12 @@ def unknown_keys(table: Table, known: Iterable[str]) -> list[Problem]:
 def _problems(table: Table, faults: Sequence[_Fault]) -> list[Problem]:
     """Turn faults into mistakes; what the branches of a union say of one value is one mistake."""
     sentences: dict[Place, list[str]] = {}
-    for fault in faults:
-        place = _place(table, _known_path(table.values, fault.location))
+    paths = [_known_path(table.values, fault.location) for fault in faults]
+    for fault, path in zip(faults, paths, strict=True):
+        # The branch that wanted another shape altogether knows less than one that found a mistake within.
+        if fault.type in _SHAPES and any(len(other) > len(path) and other[: len(path)] == path for other in paths):
+            continue
+        place = _place(table, path)
         required = fault.type == "missing"
         sentences.setdefault(place, []).append(f"{fault.location[-1]} is required" if required else _sentence(fault))
     return [place.problem(_joined(said)) for place, said in sentences.items()]
@@ -188,10 +195,9 @@ def _known_path(value: object, location: Sequence[str | int]) -> KeyPath:
     for part in location:
         in_table = isinstance(value, Mapping) and part in value
         in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
-        if not in_table and not in_list:
-            break
-        value = value[part]  # type: ignore[index]
-        path = (*path, part)
+        if in_table or in_list:
+            value = value[part]  # type: ignore[index]
+            path = (*path, part)
     return path
 
 

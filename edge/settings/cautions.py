@@ -2,17 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import TypeVar
 
-from edge.domain.settings import ConnectionSettings, DeviceSettings, Limits, PointSettings, Settings
+from edge.domain.settings import DeviceSettings, Limits, PointSettings, Settings
 from edge.settings.document import Table
+from edge.settings.placed import PlacedConnection, serial_port
 from edge.settings.problems import Problem
 from edge.settings.profile import Profile
 
 Profiles = Mapping[tuple[str, str], Profile | None]
-Item = TypeVar("Item")
 
 # Addresses of Modbus that mean more than one device: broadcast, and what many take as "whoever hears this".
 _ADDRESSES_OF_ALL = (0, 254, 255)
@@ -20,23 +19,24 @@ _ADDRESSES_OF_ALL = (0, 254, 255)
 _NUMBERED_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
 
 
-def cautions(whole: Table, settings: Settings, profiles: Profiles) -> list[Problem]:
+def cautions(
+    whole: Table, settings: Settings, connections: Sequence[PlacedConnection], profiles: Profiles
+) -> list[Problem]:
     """Return the warnings of a site file without mistakes, in the order of the file."""
     found = [*_site_cautions(whole, settings)]
-    for table, connection in _pairs(whole, "connection", settings.connections):
-        found.extend(_line_cautions(table, connection, profiles))
-        found.extend(_address_cautions(table, connection))
-        for device_table, device in _pairs(table, "device", connection.devices):
-            found.extend(_device_cautions(device_table, device))
+    for placed in connections:
+        found.extend(_line_cautions(placed, profiles))
+        found.extend(_address_cautions(placed))
+        found.extend(_interval_cautions(placed))
+        found.extend(_group_cautions(placed))
+        found.extend(placed.problems(placed.kind.cautions(placed.connection)))
+        for table, device in placed.described:
+            found.extend(_device_cautions(table, device))
     return sorted(dict.fromkeys(found), key=lambda problem: (problem.line, problem.column))
 
 
-def _pairs(table: Table, key: str, items: tuple[Item, ...]) -> Iterator[tuple[Table, Item]]:
-    return zip(table.tables(key, []), items, strict=True)
-
-
 def _site_cautions(whole: Table, settings: Settings) -> Iterator[Problem]:
-    if not settings.devices():
+    if not settings.devices() and not any(connection.groups for connection in settings.connections):
         yield whole.place.problem("there is no device yet: nothing will be measured")
     event_store = whole.table("event_store", [])
     ca_file = settings.event_store.ca_file
@@ -54,36 +54,57 @@ def _site_cautions(whole: Table, settings: Settings) -> Iterator[Problem]:
             yield streams.place_of(item.name).problem(f"{item.name} {sentence}")
 
 
-def _line_cautions(table: Table, connection: ConnectionSettings, profiles: Profiles) -> Iterator[Problem]:
-    """What the factory set, where the connection says otherwise; and ports that change their names."""
-    for key, value in table.values.items():
+def _line_cautions(placed: PlacedConnection, profiles: Profiles) -> Iterator[Problem]:
+    """What the factory set, where the line has something else; and ports that change their names."""
+    for key, value in placed.table.values.items():
         if isinstance(value, str) and _NUMBERED_PORT.fullmatch(value):
             sentence = f"{value} may be another port after a restart; take the name in /dev/serial/by-id/"
-            yield table.place_of(key).problem(sentence)
-    for device_table, device in _pairs(table, "device", connection.devices):
-        profile = profiles.get((device.profile.id, connection.driver)) if device.profile else None
+            yield placed.table.place_of(key).problem(sentence)
+    options = placed.connection.options
+    if not serial_port(options):
+        return
+    for table, device in placed.described:
+        profile = profiles.get((device.profile.id, placed.connection.driver)) if device.profile else None
         if profile is None:
             continue
         for item in fields(profile.line):
-            factory, here = getattr(profile.line, item.name), table.values.get(item.name)
+            factory, here = getattr(profile.line, item.name), getattr(options, item.name, None)
             if factory is not None and here is not None and factory != here:
                 sentence = f"{device.id} leaves the factory with {item.name} = {factory}, the line has {here}"
-                yield device_table.place_of("profile").problem(sentence)
+                yield table.place_of("profile").problem(sentence)
 
 
-def _address_cautions(table: Table, connection: ConnectionSettings) -> Iterator[Problem]:
-    addresses = Counter(getattr(device.options, "address", None) for device in connection.devices)
-    for device_table, device in _pairs(table, "device", connection.devices):
-        address = getattr(device.options, "address", None)
-        place = device_table.place_of("address")
-        if address is None or len(connection.devices) < 2:
-            continue
+def _address_cautions(placed: PlacedConnection) -> Iterator[Problem]:
+    """Numbers of units on a bus; other buses have letters, and their drivers know what may be there twice."""
+    found = [(table, device.id, getattr(device.options, "address", None)) for table, device in placed.devices]
+    numbered = [(table, device_id, address) for table, device_id, address in found if isinstance(address, int)]
+    if len(numbered) < 2:
+        return
+    counts = Counter(address for _, _, address in numbered)
+    for table, device_id, address in numbered:
+        place = table.place_of("address")
         if address in _ADDRESSES_OF_ALL:
-            yield place.problem(f"{device.id} has address {address}, which other devices may answer or obey, too")
-        elif addresses[address] > 1:
-            yield place.problem(
-                f"{device.id} has address {address}, as {addresses[address] - 1} other on this connection"
-            )
+            yield place.problem(f"{device_id} has address {address}, which other devices may answer or obey, too")
+        elif counts[address] > 1:
+            yield place.problem(f"{device_id} has address {address}, as {counts[address] - 1} other on this connection")
+
+
+def _interval_cautions(placed: PlacedConnection) -> Iterator[Problem]:
+    """Poll intervals where nobody polls."""
+    if placed.kind.max_silence_s is None:
+        return
+    inner = [item for table, _ in placed.described for item in (table, table.table("remote", []))]
+    for table in (placed.table, *inner):
+        if "poll_interval_s" in table.values:
+            sentence = "poll_interval_s means nothing here: these devices speak when they like; see max_silence_s"
+            yield table.place_of("poll_interval_s").problem(sentence)
+
+
+def _group_cautions(placed: PlacedConnection) -> Iterator[Problem]:
+    for table, group in placed.groups:
+        if not group.names and not group.adopt:
+            sentence = f"{group.id} has no names and adopts none: what is seen is only listed by `status`"
+            yield table.place.problem(sentence)
 
 
 def _device_cautions(table: Table, device: DeviceSettings) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """A device of the site file over its profile: settings in canonical units."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 
@@ -19,20 +19,25 @@ from edge.settings.adapt import adapt, unknown_keys
 from edge.settings.document import Table
 from edge.settings.problems import Problem
 from edge.settings.profile import Profile
-from edge.settings.tables import ConnectionTable, DeviceTable, PointTable
+from edge.settings.tables import GROUP_KEYS, ConnectionTable, DeviceTable, PointTable
 
 _DEVICE_KEYS = tuple(item.name for item in fields(DeviceTable))
 _POINT_KEYS = tuple(item.name for item in fields(PointTable))
 
 
 def build_device(
-    table: Table, profile: Profile | None, kind: DriverKind, *, poll_interval_s: float, report: list[Problem]
+    table: Table,
+    profile: Profile | None,
+    kind: DriverKind,
+    *,
+    poll_interval_s: float,
+    report: list[Problem],
+    other_keys: Sequence[str] = (),
 ) -> DeviceSettings | None:
-    """Build one device; None after adding every mistake of it to `report`."""
+    """Build one device; None after adding every mistake of it to `report`. `other_keys` of the table are somebody else's."""
     before = len(report)
-    own = table.without("point")
-    option_names = tuple(item.name for item in fields(kind.device_options))
-    report.extend(unknown_keys(own, (*_DEVICE_KEYS, *option_names)))
+    own, option_names = table.without("point"), tuple(item.name for item in fields(kind.device_options))
+    report.extend(unknown_keys(own, (*_DEVICE_KEYS, *option_names, *other_keys)))
     merged = own if profile is None else own.over(profile.device)
     head = adapt(DeviceTable, merged.only(*_DEVICE_KEYS), report)
     options: object | None = adapt(kind.device_options, merged.only(*option_names), report)
@@ -44,34 +49,42 @@ def build_device(
     if head is None or options is None or len(report) > before:
         return None
     interval_s = head.poll_interval_s or max(poll_interval_s, head.poll_interval_min_s)
-    if head.max_silence_s is not None and head.max_silence_s < interval_s:
-        sentence = f"max_silence_s is {head.max_silence_s:g}; the device is asked every {interval_s:g} s"
-        report.append(merged.place_of("max_silence_s").problem(sentence))
-    if interval_s < head.poll_interval_min_s:
-        sentence = (
-            f"poll_interval_s is {interval_s:g}; the device gives no new value within {head.poll_interval_min_s:g} s"
-        )
-        report.append(merged.place_of("poll_interval_s").problem(sentence))
+    report.extend(_interval_problems(merged, head, interval_s, is_polled=kind.max_silence_s is None))
     return DeviceSettings(
         id=head.id,
         name=head.name,
         location=head.location,
         profile=None if profile is None else profile.identity,
         enabled=head.enabled,
+        is_polled=kind.max_silence_s is None,
         poll_interval_s=interval_s,
         poll_interval_min_s=head.poll_interval_min_s,
         warm_up_s=head.warm_up_s,
-        max_silence_s=head.max_silence_s or default_max_silence_s(interval_s, points),
+        max_silence_s=head.max_silence_s or kind.max_silence_s or default_max_silence_s(interval_s, points),
         remote=head.remote.remote() if head.remote else DeviceRemote(),
         options=options,
         points=tuple(points),
     )
 
 
-def check_device_alone(table: Table, kind: DriverKind, report: list[Problem]) -> None:
+def _interval_problems(table: Table, head: DeviceTable, interval_s: float, *, is_polled: bool) -> Iterator[Problem]:
+    if is_polled and head.max_silence_s is not None and head.max_silence_s < interval_s:
+        sentence = f"max_silence_s is {head.max_silence_s:g}; the device is asked every {interval_s:g} s"
+        yield table.place_of("max_silence_s").problem(sentence)
+    if interval_s < head.poll_interval_min_s:
+        sentence = (
+            f"poll_interval_s is {interval_s:g}; the device gives no new value within {head.poll_interval_min_s:g} s"
+        )
+        yield table.place_of("poll_interval_s").problem(sentence)
+
+
+def check_device_alone(
+    table: Table, kind: DriverKind, report: list[Problem], *, other_keys: Sequence[str] = ()
+) -> None:
     """Add the mistakes that can be told of a device whose profile cannot be read."""
     own = table.without("point")
-    report.extend(unknown_keys(own, (*_DEVICE_KEYS, *(item.name for item in fields(kind.device_options)))))
+    option_names = (item.name for item in fields(kind.device_options))
+    report.extend(unknown_keys(own, (*_DEVICE_KEYS, *option_names, *other_keys)))
     adapt(DeviceTable, own.only(*_DEVICE_KEYS), report)
     points = table.table("point", report)
     for point in (points.table(key, report) for key in points.values):
@@ -82,8 +95,8 @@ def check_device_alone(table: Table, kind: DriverKind, report: list[Problem]) ->
 def clashes(kind: DriverKind) -> Iterator[str]:
     """Options of a driver that could never be set, since the site file's own keys have their names."""
     ours = {
-        kind.connection_options: (*(item.name for item in fields(ConnectionTable)), "device"),
-        kind.device_options: (*_DEVICE_KEYS, "point"),
+        kind.connection_options: (*(item.name for item in fields(ConnectionTable)), "device", "device_group"),
+        kind.device_options: (*_DEVICE_KEYS, *GROUP_KEYS, "point"),
         kind.point_options: _POINT_KEYS,
     }
     for options, keys in ours.items():

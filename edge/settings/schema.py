@@ -6,18 +6,21 @@ What types cannot say (limits, what goes together) is said by `check` alone.
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from edge.domain.device_group import ID_TEMPLATE_PATTERN
 from edge.domain.driver import DriverKind
 from edge.domain.event import Json
 from edge.domain.identifier import IDENTIFIER_PATTERN
 from edge.domain.quantity import QUANTITIES
 from edge.domain.settings import EventStoreSettings, OutboxSettings, SiteSettings, StreamTemplates
 from edge.settings.adapt import adapter_of
+from edge.settings.group import knows_groups
 from edge.settings.profile import RAW_OFFSET
 from edge.settings.tables import (
     SITE_POINT_KEYS,
     ConnectionTable,
     DeviceTable,
     GatewayTable,
+    GroupTable,
     LineTable,
     PointTable,
     ProfileTable,
@@ -60,7 +63,7 @@ def _connection(kind: DriverKind, definitions: Schema) -> Schema:
     device["required"] = ["id"]
     point.pop("required", None)
     driver: Schema = {"const": kind.name}
-    return _merged(
+    connection = _merged(
         kind.title,
         ConnectionTable,
         kind.connection_options,
@@ -70,6 +73,17 @@ def _connection(kind: DriverKind, definitions: Schema) -> Schema:
         driver=driver,
         device=_array(device),
     )
+    if knows_groups(kind):
+        _properties(connection)["device_group"] = _array(_group(device, definitions))
+    return connection
+
+
+def _group(device: Schema, definitions: Schema) -> Schema:
+    """A device's keys, and those that make many of it."""
+    own = _properties(_table(GroupTable, definitions))
+    own["except"] = own.pop("exclude")
+    own["id"] = {"type": "string", "pattern": ID_TEMPLATE_PATTERN}
+    return _object("Many devices of one kind.", {**_properties(device), **own}, ["id"])
 
 
 def _profile(kind: DriverKind, definitions: Schema) -> Schema:

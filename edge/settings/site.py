@@ -1,14 +1,16 @@
 """The site file: read once, at the door. Either frozen Settings come out, or every mistake with its line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
 from drivers import DriverUnknown, driver_kind
+from edge.domain.device_group import member_id
 from edge.domain.driver import DriverKind
 from edge.domain.identifier import is_identifier
 from edge.domain.settings import (
     ConnectionSettings,
+    DeviceGroup,
     DeviceSettings,
     EventStoreSettings,
     OutboxSettings,
@@ -20,15 +22,18 @@ from edge.settings.adapt import adapt, unknown_keys
 from edge.settings.cautions import cautions
 from edge.settings.device import build_device, check_device_alone, clashes
 from edge.settings.document import Place, Table, read_document
+from edge.settings.group import build_group, id_problems, knows_groups, members, name_problems
+from edge.settings.placed import PlacedConnection, port_problems
 from edge.settings.problems import ConfigurationInvalid, Problem
 from edge.settings.profile import Profile, find_profile, load_profile, profile_names
 from edge.settings.streams import shared_streams
-from edge.settings.tables import ConnectionTable, GatewayTable
+from edge.settings.tables import GROUP_KEYS, ConnectionTable, GatewayTable
 
 FindKind = Callable[[str], DriverKind]
 
 _TABLES = ("site", "gateway", "event_store", "outbox", "streams", "connection")
 _CONNECTION_KEYS = tuple(item.name for item in fields(ConnectionTable))
+_NO_ID = "is no id: small letters, digits, - and _, at most 64, no dots"
 
 
 def load_settings(file: Path, *, find_kind: FindKind = driver_kind) -> Settings:
@@ -43,6 +48,9 @@ class SiteReader:
         self._file = file
         self._find_kind = find_kind
         self._report: list[Problem] = []
+        # Connections of which every device and group could be built.
+        self._placed: list[PlacedConnection] = []
+        self._groups: list[tuple[Table, DeviceGroup]] = []
         # None = has mistakes, which are told once.
         self.profiles: dict[tuple[str, str], Profile | None] = {}
         # What is allowed and yet fails in the field; known when the file has been read.
@@ -61,6 +69,7 @@ class SiteReader:
         streams = adapt(StreamTemplates, whole.table("streams", report), report)
         connections = [self._connection(table) for table in whole.tables("connection", report)]
         self._check_ids(whole)
+        self._check_connections()
         if not site or not gateway or not event_store or not outbox or not streams:
             raise ConfigurationInvalid(report)
         settings = Settings(
@@ -76,7 +85,7 @@ class SiteReader:
         report.extend(shared_streams(whole.table("streams", report), settings))
         if report:
             raise ConfigurationInvalid(report)
-        self.cautions = cautions(whole, settings, self.profiles)
+        self.cautions = cautions(whole, settings, self._placed, self.profiles)
         return settings
 
     def _connection(self, table: Table) -> ConnectionSettings | None:
@@ -90,25 +99,71 @@ class SiteReader:
             self._report.append(table.place_of("driver").problem(str(error)))
             return None
         self._report.extend(table.place_of("driver").problem(sentence) for sentence in clashes(kind))
-        options = adapt(kind.connection_options, table.without(*_CONNECTION_KEYS, "device"), self._report)
+        options: object | None = adapt(
+            kind.connection_options, table.without(*_CONNECTION_KEYS, "device", "device_group"), self._report
+        )
         # Where the connection has mistakes, Settings never come out; its devices are read only to tell theirs.
         head = head or ConnectionTable(id="", driver=driver)
-        devices = [self._device(item, kind, head.poll_interval_s) for item in table.tables("device", self._report)]
-        if not devices:
+        tables = [*table.tables("device", self._report)], [*table.tables("device_group", self._report)]
+        if not any(tables):
             self._report.append(table.place.problem("the connection has no devices: add [[connection.device]]"))
-        built = tuple(device for device in devices if device is not None)
-        return ConnectionSettings(id=head.id, driver=driver, options=options, devices=built)
+        devices = [(item, self._device(item, kind, head.poll_interval_s)) for item in tables[0]]
+        groups = [(item, self._group(item, kind, head.poll_interval_s)) for item in tables[1]]
+        return self._put_together(head, options, table=table, kind=kind, devices=devices, groups=groups)
+
+    def _put_together(
+        self,
+        head: ConnectionTable,
+        options: object | None,
+        *,
+        table: Table,
+        kind: DriverKind,
+        devices: Sequence[tuple[Table, DeviceSettings | None]],
+        groups: Sequence[tuple[Table, DeviceGroup | None]],
+    ) -> ConnectionSettings:
+        built = [(item, device) for item, device in devices if device is not None]
+        built_groups = [(item, group) for item, group in groups if group is not None]
+        self._groups += built_groups
+        listed = [device for _, group in built_groups for device in members(group)]
+        connection = ConnectionSettings(
+            id=head.id,
+            driver=head.driver,
+            options=options,
+            devices=(*(device for _, device in built), *listed),
+            groups=tuple(group for _, group in built_groups),
+        )
+        if options is not None and len(built) == len(devices) and len(built_groups) == len(groups):
+            self._placed.append(
+                PlacedConnection(table=table, kind=kind, connection=connection, devices=built, groups=built_groups)
+            )
+        return connection
 
     def _device(self, table: Table, kind: DriverKind, poll_interval_s: float) -> DeviceSettings | None:
-        name = table.values.get("profile")
-        profile = None
-        if isinstance(name, str):
-            profile = self._profile(name, table, kind)
-            if profile is None:
-                # What the profile would have brought is not missing; the rest can be told.
-                check_device_alone(table, kind, self._report)
-                return None
+        profile, is_missing = self._profile_of(table, kind)
+        if is_missing:
+            # What the profile would have brought is not missing; the rest can be told.
+            check_device_alone(table, kind, self._report)
+            return None
         return build_device(table, profile, kind, poll_interval_s=poll_interval_s, report=self._report)
+
+    def _group(self, table: Table, kind: DriverKind, poll_interval_s: float) -> DeviceGroup | None:
+        if not knows_groups(kind):
+            self._report.append(table.place.problem(f"the driver {kind.name!r} has no device groups"))
+            return None
+        profile, is_missing = self._profile_of(table, kind)
+        if is_missing:
+            self._report.extend(id_problems(table))
+            check_device_alone(table, kind, self._report, other_keys=GROUP_KEYS)
+            return None
+        return build_group(table, profile, kind, poll_interval_s=poll_interval_s, report=self._report)
+
+    def _profile_of(self, table: Table, kind: DriverKind) -> tuple[Profile | None, bool]:
+        """Return the profile that a device names, and whether it names one that cannot be read."""
+        name = table.values.get("profile")
+        if not isinstance(name, str):
+            return None, False
+        profile = self._profile(name, table, kind)
+        return profile, profile is None
 
     def _profile(self, name: str, table: Table, kind: DriverKind) -> Profile | None:
         file = find_profile(name, self._file) if is_identifier(name) else None
@@ -126,23 +181,38 @@ class SiteReader:
         return self.profiles[key]
 
     def _check_ids(self, whole: Table) -> None:
-        """Ids are well formed, and each is given once: devices across the whole site."""
-        for kind in ("connection", "device"):
-            first: dict[str, Place] = {}
-            for place, name in _ids(whole, kind):
-                if not is_identifier(name):
-                    sentence = f"{name!r} is no id: small letters, digits, - and _, at most 64, no dots"
-                    self._report.append(place.problem(sentence))
-                elif name in first:
-                    line = first[name].problem("").line
-                    self._report.append(place.problem(f"{kind} {name!r} is there twice; the first is in line {line}"))
-                first.setdefault(name, place)
+        """Ids are well formed, and each is given once: devices across the whole site, by groups as well."""
         for name in ("site", "gateway"):
             table = whole.table(name, [])
             given = table.values.get("id")
             if isinstance(given, str) and not is_identifier(given):
-                sentence = f"{given!r} is no id: small letters, digits, - and _, at most 64, no dots"
-                self._report.append(table.place_of("id").problem(sentence))
+                self._report.append(table.place_of("id").problem(f"{given!r} {_NO_ID}"))
+        self._check_given_once("connection", _ids(whole, "connection"))
+        self._check_given_once("device_group", _ids(whole, "device_group"))
+        taken = self._check_given_once("device", _ids(whole, "device"))
+        for table, group in self._groups:
+            for index, name in enumerate(group.names):
+                taken.setdefault(member_id(group, name) or "", table.place_of("names").inner(index))
+        for table, group in self._groups:
+            self._report.extend(name_problems(table, group, taken))
+
+    def _check_given_once(self, kind: str, ids: Iterable[tuple[Place, str]]) -> dict[str, Place]:
+        first: dict[str, Place] = {}
+        for place, name in ids:
+            # The id of a group is a template, which has been checked.
+            if kind != "device_group" and not is_identifier(name):
+                self._report.append(place.problem(f"{name!r} {_NO_ID}"))
+            elif name in first:
+                line = first[name].problem("").line
+                self._report.append(place.problem(f"{kind} {name!r} is there twice; the first is in line {line}"))
+            first.setdefault(name, place)
+        return first
+
+    def _check_connections(self) -> None:
+        """What only a whole connection, or all of them together, can be asked."""
+        for placed in self._placed:
+            self._report.extend(placed.problems(placed.kind.mistakes(placed.connection)))
+        self._report.extend(port_problems(self._placed))
 
 
 def _beside(file: Path, event_store: EventStoreSettings) -> EventStoreSettings:
@@ -154,7 +224,7 @@ def _beside(file: Path, event_store: EventStoreSettings) -> EventStoreSettings:
 
 def _ids(whole: Table, kind: str) -> Iterator[tuple[Place, str]]:
     for connection in whole.tables("connection", []):
-        tables = [connection] if kind == "connection" else connection.tables("device", [])
+        tables = [connection] if kind == "connection" else connection.tables(kind, [])
         for table in tables:
             name = table.values.get("id")
             if isinstance(name, str):

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from edge.domain.settings import (
     POLL_INTERVAL_S,
+    DeviceGroup,
     DeviceRemote,
     DeviceSettings,
     Limits,
@@ -13,10 +14,12 @@ from edge.domain.settings import (
     PointSettings,
 )
 
-Value = TypeVar("Value", bool, float, str)
+Value = TypeVar("Value", bool, int, float, str, tuple[str, ...])
 
 # Faster than any bus, and a day: whoever means a week has mistaken the unit.
 INTERVAL_S_MIN, INTERVAL_S_MAX = 0.01, 86_400.0
+# A battery device that speaks once a day may be a few hours late, and a valve may stay shut for days.
+SILENCE_S_MAX = 604_800.0
 
 
 def _default(owner: type, name: str, kind: type[Value]) -> Value:
@@ -26,11 +29,10 @@ def _default(owner: type, name: str, kind: type[Value]) -> Value:
     return default
 
 
-def _interval_mistakes(table: object, *names: str) -> Iterator[str]:
-    for name in names:
-        value = getattr(table, name)
-        if value is not None and not INTERVAL_S_MIN <= value <= INTERVAL_S_MAX:
-            yield f"{name} is {value:g}; it must be from {INTERVAL_S_MIN:g} to {INTERVAL_S_MAX:.0f} seconds"
+def _interval_mistakes(table: object, name: str, *, longest_s: float = INTERVAL_S_MAX) -> Iterator[str]:
+    value = getattr(table, name)
+    if value is not None and not INTERVAL_S_MIN <= value <= longest_s:
+        yield f"{name} is {value:g}; it must be from {INTERVAL_S_MIN:g} to {longest_s:.0f} seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +152,8 @@ class DeviceTable:
         return list(self._mistakes())
 
     def _mistakes(self) -> Iterator[str]:
-        yield from _interval_mistakes(self, "poll_interval_s", "max_silence_s")
+        yield from _interval_mistakes(self, "poll_interval_s")
+        yield from _interval_mistakes(self, "max_silence_s", longest_s=SILENCE_S_MAX)
         if not 0 <= self.poll_interval_min_s <= INTERVAL_S_MAX:
             yield f"poll_interval_min_s is {self.poll_interval_min_s:g}; it must be from 0 to {INTERVAL_S_MAX:.0f} seconds"
         if not 0 <= self.warm_up_s <= INTERVAL_S_MAX:
@@ -161,6 +164,36 @@ class DeviceTable:
         elif limits is not None and limits.min < self.poll_interval_min_s:
             within_s = self.poll_interval_min_s
             yield f"remote.poll_interval_s.min is {limits.min:g}; the device gives no new value within {within_s:g} s"
+
+
+# What a group has beside the keys of a device.
+GROUP_KEYS = ("names", "adopt", "devices_max", "except")
+# Many devices of one kind; more streams than this are no greenhouse's.
+GROUP_DEVICES_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupTable:
+    """`[[connection.device_group]]` without what each of its devices has. `except` is called `exclude` here."""
+
+    names: tuple[str, ...] = _default(DeviceGroup, "names", tuple)
+    adopt: bool = _default(DeviceGroup, "adopt", bool)
+    devices_max: int = _default(DeviceGroup, "devices_max", int)
+    exclude: tuple[str, ...] = _default(DeviceGroup, "exclude", tuple)
+
+    def mistakes(self) -> list[str]:
+        """Say what is wrong beyond types."""
+        return list(self._mistakes())
+
+    def _mistakes(self) -> Iterator[str]:
+        if not 0 <= self.devices_max <= GROUP_DEVICES_MAX:
+            yield f"devices_max is {self.devices_max}; it must be from 1 to {GROUP_DEVICES_MAX}"
+        elif self.adopt and not self.devices_max:
+            yield "adopt is true; say with devices_max how many devices the group may have"
+        elif self.devices_max and not self.adopt:
+            yield f"devices_max is {self.devices_max}; it limits what adopt = true takes on, and adopt is false"
+        elif self.adopt and len(self.names) > self.devices_max:
+            yield f"names has {len(self.names)} devices; devices_max, which counts them, is {self.devices_max}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

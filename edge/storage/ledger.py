@@ -32,6 +32,8 @@ class Ledger:
         self.blocks_replayed = recovered.blocks_replayed
         self.entries_committed = 0
         self.commits = 0
+        # The run before this one; None in a new file.
+        self.previous_run = next(reversed(recovered.runs), None)
         self._runs = dict(recovered.runs)
         self._last_samples = dict(recovered.last_samples)
         self._listeners: list[Listener] = []

@@ -48,6 +48,11 @@ class Outbox:
         return self._ledger.run
 
     @property
+    def previous_run(self) -> UUID | None:
+        """The start before this one; None in a new file."""
+        return self._ledger.previous_run
+
+    @property
     def streams(self) -> StreamNames:
         """Numbers and names of streams, and which are parked."""
         return self._ledger.streams

@@ -1,23 +1,36 @@
 """What the file says when it is opened: where every stream and device stood, and what was written since then."""
 
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
 from edge.storage.backlog import Backlog
+from edge.storage.block import Block, decode_block
 from edge.storage.cursor_row import CursorRow, CursorRowDamaged, LastSample, decode_cursor_row, encode_cursor_row
 from edge.storage.cursors import Cursors
 from edge.storage.database import Database, Reader, Statement
+from edge.storage.errors import BlockDamaged
 from edge.storage.quarantine import quarantined_positions
 from edge.storage.streams import StreamNames
 from edge.storage.telemetry import sampled
+
+_BLOCKS_BEFORE = (
+    "SELECT last_position, first_position, entry_count, committed_at_ms, checksum, body FROM blocks"
+    " WHERE last_position < ? ORDER BY last_position DESC LIMIT ?"
+)
 
 log = structlog.get_logger()
 
 # A page of the replay; bounds memory.
 REPLAY_BYTES_MAX = 1024 * 1024
+# Source keys are looked for in so many of the newest blocks, a few at a time: with one message in each commit, more than
+# any broker has in flight; decoded in less than a tenth of a second.
+KEY_BLOCKS_MAX = 512
+KEY_BLOCKS_PER_READ = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +41,8 @@ class Recovered:
     streams: StreamNames
     cursors: Cursors
     last_samples: Mapping[str, LastSample]
-    # Run -> the last position it gave; earlier runs only.
-    runs: Mapping[UUID, int]
+    # Run -> the last position it gave; earlier runs only, in their order.
+    runs: dict[UUID, int]
     quarantined: set[int]
     # How many blocks had to be decoded to know all this.
     blocks_replayed: int
@@ -81,6 +94,24 @@ async def begin_run(database: Database, recovered: Recovered, *, run: UUID, now_
             cursor_statement(row),
         ]
     )
+
+
+async def newest_source_keys(reader: Reader, *, count_max: int) -> list[bytes]:
+    """Return the newest source keys that the file retains, the oldest first: what a sender may send again.
+
+    They are in forwarded blocks as well; a damaged block is passed over (the backlog tells of it).
+    """
+    keys: list[bytes] = []
+    before, blocks = sys.maxsize, 0
+    while len(keys) < count_max and blocks < KEY_BLOCKS_MAX:
+        rows = await reader.fetch_all(_BLOCKS_BEFORE, (before, KEY_BLOCKS_PER_READ))
+        for row in rows:
+            with suppress(BlockDamaged):
+                keys += [entry.source_key for entry in reversed(decode_block(Block(*row))) if entry.source_key]
+        if len(rows) < KEY_BLOCKS_PER_READ:
+            break
+        before, blocks = rows[-1][0], blocks + len(rows)
+    return keys[count_max - 1 :: -1] if len(keys) > count_max else keys[::-1]
 
 
 def cursor_statement(row: CursorRow) -> Statement:

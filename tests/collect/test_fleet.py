@@ -6,10 +6,10 @@ import pytest
 from edge.collect.status import Condition
 from edge.domain.driver import DeviceUnreachable
 from edge.domain.event import EventType
-from edge.domain.reading import Reading, Reason
+from edge.domain.reading import Quality, Reading, Reason, bad
 from fakes.collect_run import Work, collect
-from fakes.collect_site import connection, device, values
-from fakes.scripted_driver import ScriptedPolledDriver
+from fakes.collect_site import connection, device, point, values
+from fakes.scripted_driver import ScriptedPolledDriver, good, in_turn
 
 LOST = EventType.DEVICE_CONNECTION_LOST
 
@@ -102,3 +102,51 @@ def test_the_status_shows_what_the_device_last_said() -> None:
         assert work.fleet.status().devices[0].condition is Condition.LOST
 
     collect((connection(device("a"), device("b")), driver), story=story)
+
+
+def test_a_drivers_question_gets_the_newest_corrected_value_of_another_device() -> None:
+    driver = ScriptedPolledDriver()
+    driver.answers["a"] = in_turn(good, then=unreachable)
+
+    async def story(work: Work) -> None:
+        assert work.fleet.latest("a", "air_temperature") is None
+        assert work.fleet.latest("nobody", "air_temperature") is None
+        await asyncio.sleep(5)
+        latest = work.fleet.latest("a", "air_temperature")
+        assert latest is not None
+        # No answer is no reading: the last one gets older, and the asker says how old it may be.
+        assert latest.reading.value == 21.9
+        assert latest.age_s == pytest.approx(4.99)
+        assert work.fleet.latest("a", "co2") is None
+
+    collect((connection(device("a", point(offset=0.5))), driver), story=story)
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        bad(Reason.SENSOR_FAULT, "Cel"),
+        Reading(value=20.0, unit="Cel", quality=Quality.UNCERTAIN, reason=Reason.STALE),
+    ],
+)
+def test_a_bad_or_stale_reading_is_none_to_a_drivers_question(reading: Reading) -> None:
+    driver = ScriptedPolledDriver()
+    driver.answers["a"] = in_turn(good, then=lambda: reading)
+
+    async def story(work: Work) -> None:
+        await asyncio.sleep(0.5)
+        assert work.fleet.latest("a", "air_temperature") is not None
+        await asyncio.sleep(1)
+        assert work.fleet.latest("a", "air_temperature") is None
+
+    collect((connection(device("a")), driver), story=story)
+
+
+def test_a_device_that_is_told_to_be_slower_may_be_silent_for_longer() -> None:
+    async def story(work: Work) -> None:
+        assert work.fleet.status().devices[0].max_silence_s == 6.0
+        work.fleet.configure(replace(work.fleet.configuration("a"), poll_interval_s=10.0))
+        assert work.fleet.status().devices[0].max_silence_s == 60.0
+        await asyncio.sleep(0)
+
+    collect((connection(device("a")), ScriptedPolledDriver()), story=story)

@@ -132,6 +132,20 @@ def test_a_disabled_device_is_not_missed_and_gets_its_whole_silence_when_enabled
     assert work.outbox.control_types() == ["DeviceConnectionLost"]
 
 
+def test_silence_is_counted_by_the_configuration_in_force() -> None:
+    driver = ScriptedPushedDriver()
+
+    async def story(work: Work) -> None:
+        work.fleet.configure(replace(work.fleet.configuration("a"), poll_interval_s=3.0))
+        driver.arrivals.put_nowait([said(20.0)])
+        await asyncio.sleep(17)
+        assert work.outbox.control_types() == []
+        await asyncio.sleep(2)
+
+    work = collect((broker("a"), driver), story=story)
+    assert work.outbox.control_types() == ["DeviceConnectionLost"]
+
+
 def test_what_a_broker_retained_is_no_sign_of_life() -> None:
     driver = ScriptedPushedDriver()
     driver_says = [said(20.0, origin=Origin.RETAINED)]

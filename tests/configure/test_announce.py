@@ -49,3 +49,42 @@ def test_a_new_valid_update_clears_the_alarm(world: World) -> None:
             assert len(await gateway.written(EventType.ALARM_RAISED, EventType.ALARM_CLEARED)) == 2
 
     run_virtual(main)
+
+
+def test_a_device_that_is_removed_is_retired_once_and_described_again_when_it_comes_back(world: World) -> None:
+    async def main() -> None:
+        both = world.settings
+        async with world.started() as gateway:
+            await gateway.settle()
+        world.settings = make_settings(make_device("roof"))
+        for _ in range(2):
+            async with world.started() as gateway:
+                await gateway.settle()
+                [retired] = await gateway.written(EventType.DEVICE_RETIRED)
+                assert (retired["deviceId"], retired["reason"]) == ("bench", "removed")
+        world.settings = both
+        async with world.started() as gateway:
+            await gateway.settle()
+            described = await gateway.written(EventType.DEVICE_DESCRIBED)
+            assert [body["deviceId"] for body in described] == ["bench", "roof", "bench"]
+
+    run_virtual(main)
+
+
+def test_the_alarm_of_a_device_goes_with_it(world: World) -> None:
+    async def main() -> None:
+        world.ask(1, {"pollIntervalS": 2})
+        async with world.started() as gateway:
+            await gateway.settle()
+        strict = DeviceRemote(poll_interval_s=Limits(minimum=5, maximum=60))
+        world.settings = make_settings(make_device("bench", remote=strict), make_device("roof"))
+        async with world.started() as gateway:
+            await gateway.settle()
+        world.settings = make_settings(make_device("roof"))
+        async with world.started() as gateway:
+            await gateway.settle()
+            [raised] = await gateway.written(EventType.ALARM_RAISED)
+            [cleared] = await gateway.written(EventType.ALARM_CLEARED)
+            assert (cleared["deviceId"], cleared["alarm"]) == (raised["deviceId"], raised["alarm"])
+
+    run_virtual(main)

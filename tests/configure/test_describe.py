@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from edge.configure.describe import describe, description, max_silence_s
+from edge.configure.describe import describe, description
 from edge.domain.configuration import site_file_configuration
 from edge.domain.settings import DeviceRemote
 from fakes.configure_world import DIGEST, make_device
@@ -53,13 +53,11 @@ def test_a_point_that_is_never_in_an_event_is_described_only_if_something_of_it_
     assert {key: point["published"] for key, point in body["points"].items()} == {"air_temperature": False}
 
 
-def test_a_device_that_is_told_to_be_slower_may_be_silent_for_longer() -> None:
-    device = make_device()
-    site = site_file_configuration(device)
-    assert max_silence_s(device, replace(site, poll_interval_s=100.0)) == 600.0
-    assert max_silence_s(device, replace(site, poll_interval_s=1.0)) == 60.0
-    quiet = {key: replace(point, deadband=0.5, max_silence_s=900.0) for key, point in site.points.items()}
-    assert max_silence_s(device, replace(site, points=quiet)) == 920.0
+def test_a_device_that_speaks_when_it_likes_is_expected_at_no_interval() -> None:
+    device = make_device(is_polled=False)
+    body = describe(device, site_file_configuration(device), connection_id="line")
+    assert (body["expectedIntervalS"], body["maxSilenceS"]) == (None, 60.0)
+    assert body["settable"] == {"enabled": True}
 
 
 def test_the_digest_is_that_of_the_content() -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.collect.collector import Collector
 from edge.collect.fleet import Fleet
 from edge.domain.configuration import site_file_configuration
+from edge.domain.device_group import member
 from edge.domain.driver import Driver
-from edge.domain.settings import ConnectionSettings
+from edge.domain.settings import ConnectionSettings, DeviceGroup
 from fakes.collect_site import FakeOutbox, author
 from fakes.virtual_time import VirtualClock, run_virtual
 
@@ -21,10 +22,28 @@ class Work:
     fleet: Fleet
     outbox: FakeOutbox
     clock: VirtualClock
+    registrar: "FakeRegistrar"
 
 
 Story = Callable[[Work], Awaitable[None]]
 Line = tuple[ConnectionSettings, Driver]
+
+
+@dataclass(kw_only=True)
+class FakeRegistrar:
+    """Makes devices without a disk; `errors` are raised first, one a call."""
+
+    fleet: Fleet
+    asked: list[str] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+
+    async def adopt(self, connection_id: str, group: DeviceGroup, name: str) -> bool:
+        self.asked.append(name)
+        if self.errors:
+            raise self.errors.pop(0)
+        adopted = member(group, name)
+        self.fleet.join(adopted, site_file_configuration(adopted), connection_id=connection_id)
+        return True
 
 
 def collect(*lines: Line, outbox: FakeOutbox | None = None, story: Story) -> Work:
@@ -57,6 +76,7 @@ def _set_up(lines: Sequence[Line], outbox: FakeOutbox) -> tuple[Work, list[Colle
     connections = [settings for settings, _ in lines]
     devices = [device for settings in connections for device in settings.devices]
     fleet = Fleet(connections, {device.id: site_file_configuration(device) for device in devices}, author=writer)
+    work = Work(fleet=fleet, outbox=outbox, clock=clock, registrar=FakeRegistrar(fleet=fleet))
     collectors = [
         Collector(
             connection=settings,
@@ -66,10 +86,11 @@ def _set_up(lines: Sequence[Line], outbox: FakeOutbox) -> tuple[Work, list[Colle
             author=writer,
             clock=clock,
             chance=chance.random,
+            registrar=work.registrar,
         )
         for settings, driver in lines
     ]
-    return Work(fleet=fleet, outbox=outbox, clock=clock), collectors
+    return work, collectors
 
 
 def for_seconds(seconds: float) -> Story:

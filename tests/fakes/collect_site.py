@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from edge.domain.event import Draft, EventType, Numbers
 from edge.domain.quantity import IDENTITY
 from edge.domain.settings import (
     ConnectionSettings,
+    DeviceGroup,
     DeviceSettings,
     PointSettings,
     Range,
@@ -50,8 +52,30 @@ def device(device_id: str, *points: PointSettings, **changes: Any) -> DeviceSett
     return DeviceSettings(**given | changes)
 
 
-def connection(*devices: DeviceSettings, connection_id: str = "line-a") -> ConnectionSettings:
-    return ConnectionSettings(id=connection_id, driver="fake", options=None, devices=devices)
+def connection(
+    *devices: DeviceSettings, connection_id: str = "line-a", groups: tuple[DeviceGroup, ...] = ()
+) -> ConnectionSettings:
+    return ConnectionSettings(id=connection_id, driver="fake", options=None, devices=devices, groups=groups)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """Device options that know groups."""
+
+    topic: str
+
+    def for_member(self, name: str) -> "Topic":
+        return Topic(topic=self.topic.replace("{name}", name))
+
+
+def group(group_id: str = "radio-{name}", **changes: Any) -> DeviceGroup:
+    """A group that adopts."""
+    given: dict[str, Any] = {
+        "template": device(group_id, options=Topic(topic="radio/{name}")),
+        "adopt": True,
+        "devices_max": 10,
+    }
+    return DeviceGroup(**given | changes)
 
 
 def author(clock: Clock) -> Author:
@@ -87,6 +111,9 @@ class FakeOutbox:
         self.room = room
         self.commit_interval_s = commit_interval_s
         self.is_stuck = False
+        # How often somebody asked for a commit at once.
+        self.hurried = 0
+        self._hurried = asyncio.Event()
         self.events: list[Written] = []
         self._queue: list[Draft] = []
         self._sequences: dict[str, int] = {}
@@ -96,6 +123,10 @@ class FakeOutbox:
             return False
         self._queue.append(draft)
         return True
+
+    def hurry(self) -> None:
+        self.hurried += 1
+        self._hurried.set()
 
     def commit(self) -> None:
         queue, self._queue = self._queue, []
@@ -121,7 +152,10 @@ class FakeOutbox:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(self.commit_interval_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.commit_interval_s):
+                    await self._hurried.wait()
+            self._hurried.clear()
             if not self.is_stuck:
                 self.commit()
 

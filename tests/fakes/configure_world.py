@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from edge.configure.adopt import restore_adopted
 from edge.configure.configurator import Configurator
 from edge.configure.effective import load_effective
 from edge.domain.author import Author
@@ -101,7 +102,11 @@ def make_settings(*devices: DeviceSettings) -> Settings:
 class FakeFleet:
     """The devices, and every configuration that was ever put into force."""
 
-    def __init__(self, configurations: Mapping[str, EffectiveConfiguration]) -> None:
+    def __init__(self, settings: Settings, configurations: Mapping[str, EffectiveConfiguration]) -> None:
+        self._connections = {
+            device.id: connection.id for connection in settings.connections for device in connection.devices
+        }
+        self._devices = {device.id: device for device in settings.devices()}
         self.in_force = dict(configurations)
         self.configured: list[EffectiveConfiguration] = []
 
@@ -111,6 +116,20 @@ class FakeFleet:
 
     def configuration(self, device_id: str) -> EffectiveConfiguration:
         return self.in_force[device_id]
+
+    def all_devices(self) -> Sequence[DeviceSettings]:
+        return list(self._devices.values())
+
+    def device(self, device_id: str) -> DeviceSettings | None:
+        return self._devices.get(device_id)
+
+    def connection_id(self, device_id: str) -> str:
+        return self._connections[device_id]
+
+    def join(self, device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str) -> None:
+        self._devices[device.id] = device
+        self._connections[device.id] = connection_id
+        self.in_force[device.id] = configuration
 
 
 def update(
@@ -202,15 +221,11 @@ class World:
                 clock=VirtualClock(),
                 new_id=uuid4,
             )
-            effective, _ = await load_effective(outbox.database, self.settings)
-            fleet = FakeFleet(effective)
+            settings = await restore_adopted(outbox, self.settings)
+            effective, _ = await load_effective(outbox.database, settings.devices())
+            fleet = FakeFleet(settings, effective)
             configurator = Configurator(
-                event_store=self.store,
-                outbox=outbox,
-                settings=self.settings,
-                fleet=fleet,
-                author=author,
-                chance=lambda: 0.5,
+                event_store=self.store, outbox=outbox, fleet=fleet, author=author, chance=lambda: 0.5
             )
             yield Gateway(outbox, fleet, author, configurator)
 

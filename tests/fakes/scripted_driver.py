@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
+from edge.domain.driver import SeenName
 from edge.domain.reading import Reading, Sample
+from edge.domain.settings import DeviceGroup, DeviceSettings
 
 Answer: TypeAlias = Reading | Sample | Exception
 Answering: TypeAlias = Callable[[], Answer]
@@ -107,3 +109,45 @@ class ScriptedPushedDriver:
         if self.accepted_error is not None:
             raise self.accepted_error
         self.acknowledged.extend(samples)
+
+
+class WindowedDriver(ScriptedPushedDriver):
+    """A sender that falls silent while `window` samples are unacknowledged."""
+
+    def __init__(self, samples: Sequence[Sample], *, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self._samples = samples
+        self._given = 0
+        self._has_room = asyncio.Event()
+
+    async def receive(self) -> Sequence[Sample]:
+        while self._given == len(self._samples) or self._given - len(self.acknowledged) >= self.window:
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._given += 1
+        return self._samples[self._given - 1 : self._given]
+
+    def accepted(self, samples: Sequence[Sample]) -> None:
+        super().accepted(samples)
+        self._has_room.set()
+
+
+class ScriptedGroupDriver(ScriptedPushedDriver):
+    """Has device groups: names appear when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.appearing: list[tuple[DeviceGroup, str]] = []
+        self.seen_names: list[SeenName] = []
+        self.adopted: list[DeviceSettings] = []
+
+    def seen(self) -> Sequence[SeenName]:
+        return self.seen_names
+
+    def appeared(self) -> Sequence[tuple[DeviceGroup, str]]:
+        appeared, self.appearing = self.appearing, []
+        return appeared
+
+    def adopt(self, device: DeviceSettings) -> None:
+        self.adopted.append(device)

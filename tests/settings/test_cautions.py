@@ -82,7 +82,7 @@ def test_a_site_without_devices_is_warned_of(warn: Warn, site_text: str) -> None
 class SerialLine:
     """A driver's options of a serial line."""
 
-    port: str
+    serial_port: str
     baud_rate: int = 9600
 
 
@@ -112,7 +112,7 @@ uri = "esdb://x"
 [[connection]]
 id = "c"
 driver = "serial"
-port = "%s"
+serial_port = "%s"
 baud_rate = %d
 [[connection.device]]
 id = "d"
@@ -135,7 +135,7 @@ baud_rate = 4800
     [
         ("/dev/serial/by-id/usb-FTDI", 4800, []),
         ("/dev/serial/by-id/usb-FTDI", 9600, ["12:1: connection[0].device[0].profile: d leaves the factory with baud"]),
-        ("/dev/ttyUSB0", 4800, ["8:1: connection[0].port: /dev/ttyUSB0 may be another port after a restart"]),
+        ("/dev/ttyUSB0", 4800, ["8:1: connection[0].serial_port: /dev/ttyUSB0 may be another port after a restart"]),
     ],
 )
 def test_a_line_that_differs_from_the_factorys_or_changes_its_name_is_warned_of(

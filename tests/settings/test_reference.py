@@ -18,6 +18,7 @@ from edge.settings.tables import (
     DeviceRemoteTable,
     DeviceTable,
     GatewayTable,
+    GroupTable,
     LimitsTable,
     PointRemoteTable,
     PointTable,
@@ -83,16 +84,16 @@ def test_a_shown_default_is_the_real_one(number: int, without: Settings, tmp_pat
 @pytest.mark.parametrize("number", OPTIONS, ids=label)
 def test_an_option_is_an_example_only_where_the_code_has_no_fixed_default(number: int) -> None:
     (path,) = [path for path, (line, _) in POSITIONS.items() if line == number + 1 and path[-1] == KEYS[number]]
-    (default,) = [item.default for item in fields_of(path[:-1]) if item.name == path[-1]]
+    (default,) = [item.default for item in fields_of(path[:-1]) if written(item) == path[-1]]
     assert (default is None) == bool(EXEMPT.search(sentence_above(number)))
 
 
 def test_every_option_of_every_class_is_shown() -> None:
-    tables_within = {"device", "point"}
+    tables_within = {"device", "device_group", "point"}
     differences = {
         path_text(path): differing
         for path, keys in tables(TREE)
-        if path and (differing := {item.name for item in fields_of(path)} ^ (keys - tables_within))
+        if path and (differing := {written(item) for item in fields_of(path)} ^ (keys - tables_within - repeated(path)))
     }
     assert not differences
     assert set(TREE) == {*PLAIN, "connection"}
@@ -100,7 +101,7 @@ def test_every_option_of_every_class_is_shown() -> None:
 
 
 def tables(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, set[str]]]:
-    """Each table of the page with its keys, but those of a driver's own lists."""
+    """Each table of the page with its keys, but those of a driver's own lists and tables."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from tables(item, (*path, index))
@@ -108,8 +109,12 @@ def tables(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, set[str
         if path[-1:] != ("point",):
             yield path, set(value)
         for key, item in value.items():
-            yield from tables(item, (*path, key))
+            if not (isinstance(item, dict) and key in DRIVERS_TABLES):
+                yield from tables(item, (*path, key))
 
+
+# Options that are tables: their drivers' classes check them.
+DRIVERS_TABLES = {"map", "compensation", "time"}
 
 PLAIN = {
     "site": SiteSettings,
@@ -131,7 +136,22 @@ def owners_of(path: KeyPath) -> tuple[type, ...]:
         return (remote if rest[-1] == "remote" else LimitsTable,)
     if "point" in rest:
         return (PointTable, kind.point_options)
+    if rest[:1] == ["device_group"]:
+        return (GroupTable,)
     return (DeviceTable, kind.device_options) if rest else (ConnectionTable, kind.connection_options)
+
+
+def repeated(path: KeyPath) -> set[str]:
+    """Keys of a device that a group has as well: the page explains them once."""
+    if path[-2:-1] != ("device_group",):
+        return set()
+    kind = driver_kinds()[TREE["connection"][path[1]]["driver"]]
+    return {item.name for owner in (DeviceTable, kind.device_options) for item in fields(owner)}
+
+
+def written(item: Field[Any]) -> str:
+    """The key that a field has in a site file: one of them is a word of Python's."""
+    return "except" if item.name == "exclude" else item.name
 
 
 def fields_of(path: KeyPath) -> list[Field[Any]]:

@@ -26,6 +26,7 @@ async def test_a_new_file_gets_the_whole_layout(tmp_path: Path) -> None:
         names = {name for (name,) in rows}
         assert await database.fetch_one("PRAGMA user_version") == (max(migrations()),)
     assert names >= {
+        "adopted_devices",
         "answers",
         "blocks",
         "checkpoints",

@@ -1,0 +1,82 @@
+"""The second site file that `simulate` writes: the first with simulated addresses, readable from where it lies."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from edge.cli.endpoints import Change, Changes, with_values
+from edge.domain.settings import Settings
+from edge.settings.profile import PROFILE_FOLDER, find_profile, packaged_profiles
+
+# The first line of a copied profile. What begins otherwise is somebody's own, and is not overwritten.
+COPIED = "# Copied by `greenhouse-edge simulate`; what is changed here is lost at its next start.\n"
+
+
+class ProfileInTheWay(Exception):  # noqa: N818 - names the situation
+    """Beside the written file lies another profile of the same name. Remedy: write it elsewhere."""
+
+
+def earlier_ports(output: Path, listen: str) -> dict[str, int]:
+    """Return the TCP ports of our last run, by connection; nothing where the file is not there or not ours."""
+    try:
+        connections = tomllib.loads(output.read_text(encoding="utf-8"))["connection"]
+        places = {connection["id"]: _place(connection) for connection in connections}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {name: port for name, (host, port) in places.items() if host == listen and isinstance(port, int)}
+
+
+def _place(connection: Mapping[str, object]) -> tuple[object, object]:
+    if "url" in connection:
+        url = urlsplit(str(connection["url"]))
+        return url.hostname, url.port
+    return connection.get("host"), connection.get("tcp_port")
+
+
+def write_site(output: Path, settings: Settings, changes: Mapping[int, Mapping[str, Change]]) -> None:
+    """Write the file, and beside it the profiles that lie beside the first. Raises ProfileInTheWay."""
+    endpoints: Changes = {
+        ("connection", index, key): change for index, keys in changes.items() for key, change in keys.items()
+    }
+    ca_file = settings.event_store.ca_file
+    # It is meant from the first file's folder.
+    certificate: Changes = {} if ca_file is None else {("event_store", "ca_file"): str(ca_file.resolve())}
+    text = with_values(settings.file.read_text(encoding="utf-8-sig"), {**endpoints, **certificate})
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.parent.resolve() != settings.file.parent.resolve():
+        _copy_profiles(settings, output)
+    replace_file(output, text)
+
+
+def _copy_profiles(settings: Settings, output: Path) -> None:
+    names = {device.profile.id for device in settings.devices() if device.profile is not None}
+    groups = (group.template.profile for connection in settings.connections for group in connection.groups)
+    names |= {profile.id for profile in groups if profile is not None}
+    for name in sorted(names):
+        file = find_profile(name, settings.file)
+        assert file is not None, "the site file was read"
+        if file.parent != packaged_profiles():
+            _copy_profile(file, output)
+
+
+def _copy_profile(file: Path, output: Path) -> None:
+    text = file.read_text(encoding="utf-8-sig")
+    there = find_profile(file.stem, output)
+    if there is not None and there.parent != packaged_profiles():
+        its_text = there.read_text(encoding="utf-8-sig")
+        if its_text == text:
+            return
+        if not its_text.startswith(COPIED):
+            raise ProfileInTheWay(f"{there} is another profile than {file}; write the site file into another folder")
+    copy = output.parent / PROFILE_FOLDER / file.name
+    copy.parent.mkdir(exist_ok=True)
+    replace_file(copy, COPIED + text.removeprefix(COPIED))
+
+
+def replace_file(file: Path, text: str) -> None:
+    """Write a file so that nobody ever reads half of it."""
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    new.write_text(text, encoding="utf-8")
+    new.replace(file)

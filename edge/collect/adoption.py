@@ -1,0 +1,106 @@
+"""Names that appear behind a connection with device groups: some become devices, the others are listed as seen."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Protocol
+
+import structlog
+
+from edge.collect.guard import DriverFault, driver_call
+from edge.domain.device_group import member, refusal, with_member
+from edge.domain.driver import DriverError, GroupDriver, SeenName
+from edge.domain.settings import DeviceGroup, DeviceSettings
+from edge.storage.errors import CommitFailed
+
+# Of which names is remembered why they are no devices, and how many are shown.
+REFUSED_MAX = 1000
+SEEN_MAX = 1000
+
+_log = structlog.get_logger(__name__)
+
+
+class Registrar(Protocol):
+    """Who makes devices of names."""
+
+    async def adopt(self, connection_id: str, group: DeviceGroup, name: str) -> bool:
+        """Remember, describe and register the device of a name. False: its id is taken. Raises CommitFailed."""
+
+
+class Adoption:
+    """The device groups of one connection."""
+
+    def __init__(
+        self,
+        *,
+        connection_id: str,
+        groups: Sequence[DeviceGroup],
+        driver: GroupDriver,
+        registrar: Registrar,
+        find_device: Callable[[str], DeviceSettings | None],
+        join: Callable[[str], None],
+    ) -> None:
+        self._connection_id = connection_id
+        # As they are now: with what was adopted among the names.
+        self._groups = {group.id: group for group in groups}
+        self._driver = driver
+        self._registrar = registrar
+        self._find_device = find_device
+        self._join = join
+        # Could not be written down; tried again, since a driver tells each name once.
+        self._postponed: list[tuple[str, str]] = []
+        # (group, name) -> why it is no device.
+        self._refused: dict[tuple[str, str], str] = {}
+
+    async def take_on_new(self) -> None:
+        """Make devices of the names that appeared since the last call, as far as their groups adopt.
+
+        Raises DriverFault or what the driver raises.
+        """
+        with driver_call():
+            appeared = [(group.id, name) for group, name in self._driver.appeared()]
+        wanted, self._postponed = [*self._postponed, *appeared], []
+        for group_id, name in dict.fromkeys(wanted):
+            await self._take_on(group_id, name)
+
+    async def _take_on(self, group_id: str, name: str) -> None:
+        group = self._groups.get(group_id)
+        if group is None:
+            raise DriverFault(f"a name appeared in {group_id!r}, which is no device group of the connection")
+        if name in group.names:
+            return
+        reason = refusal(group, name, is_taken=lambda device_id: self._find_device(device_id) is not None)
+        if reason is None:
+            try:
+                if not await self._registrar.adopt(self._connection_id, group, name):
+                    reason = f"the id {member(group, name).id} is taken"
+            except CommitFailed as error:
+                _log.warning("adoption_postponed", connection_id=self._connection_id, name=name, error=str(error))
+                if len(self._postponed) < REFUSED_MAX:
+                    self._postponed.append((group_id, name))
+                return
+        if reason is not None:
+            self._refuse(group_id, name, reason)
+            return
+        self._groups[group_id] = with_member(group, name)
+        device = member(group, name)
+        self._join(device.id)
+        _log.info("device_adopted", connection_id=self._connection_id, device_id=device.id, name=name)
+        with driver_call():
+            self._driver.adopt(device)
+
+    def _refuse(self, group_id: str, name: str, reason: str) -> None:
+        _log.warning("device_not_adopted", connection_id=self._connection_id, name=name, reason=reason)
+        self._refused[group_id, name] = reason
+        if len(self._refused) > REFUSED_MAX:
+            del self._refused[next(iter(self._refused))]
+
+    def seen(self) -> Sequence[SeenName]:
+        """List the names that are no devices, with the reason: ours, where we refused one."""
+        try:
+            with driver_call():
+                told = tuple(islice(self._driver.seen(), SEEN_MAX))
+        except (DriverError, DriverFault) as error:
+            _log.debug("seen_names_unknown", connection_id=self._connection_id, error=str(error))
+            return ()
+        return [replace(item, reason=self._refused.get((item.group_id, item.name), item.reason)) for item in told]

@@ -1,0 +1,177 @@
+"""A sender that missed our acknowledgement sends again: one event, and no acknowledgement before it is on disk."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from edge.collect import receiving
+from edge.collect.collector import Collector
+from edge.collect.fleet import Fleet
+from edge.collect.repeats import KEYS_MAX
+from edge.domain.configuration import site_file_configuration
+from edge.domain.reading import Sample
+from edge.storage.outbox import Outbox
+from edge.storage.recovery import newest_source_keys
+from fakes.collect_run import Work, collect, for_seconds
+from fakes.collect_site import FakeOutbox, author, connection, device, values
+from fakes.outbox_drafts import all_entries, as_after_power_cut, virtual_outbox
+from fakes.scripted_driver import ScriptedPushedDriver, WindowedDriver, good
+from fakes.virtual_time import VirtualClock, run_virtual
+
+BROKER = connection(device("a"), connection_id="broker")
+
+
+def message(value: float, key: bytes, *, may_repeat: bool = True) -> Sample:
+    return Sample(device_id="a", readings={"air_temperature": good(value)}, source_key=key, may_repeat=may_repeat)
+
+
+def test_what_comes_again_gives_no_second_event_and_is_acknowledged() -> None:
+    driver = ScriptedPushedDriver()
+    sent = [message(1.0, b"one"), message(2.0, b"two"), message(1.0, b"one"), message(2.0, b"two")]
+
+    async def story(_: Work) -> None:
+        driver.arrivals.put_nowait(sent[:2])
+        await asyncio.sleep(1)
+        for again in sent[2:]:
+            driver.arrivals.put_nowait([again])
+        await asyncio.sleep(0.1)
+        # Without waiting for any commit.
+        assert driver.acknowledged == sent
+
+    work = collect((BROKER, driver), story=story)
+    assert values(work.outbox.samples()) == [1.0, 2.0]
+    status = work.fleet.status().devices[0]
+    assert (status.samples_accepted, status.samples_repeated) == (2, 2)
+
+
+def test_what_comes_again_before_it_is_on_disk_is_acknowledged_only_with_it() -> None:
+    driver = ScriptedPushedDriver()
+    outbox = FakeOutbox()
+    sent = [message(1.0, b"one"), message(1.0, b"one")]
+
+    async def story(_: Work) -> None:
+        outbox.is_stuck = True
+        for sample in sent:
+            driver.arrivals.put_nowait([sample])
+        await asyncio.sleep(30)
+        assert driver.acknowledged == []
+        outbox.is_stuck = False
+        await asyncio.sleep(1)
+        assert driver.acknowledged == sent
+
+    work = collect((BROKER, driver), outbox=outbox, story=story)
+    assert values(work.outbox.samples()) == [1.0]
+
+
+def test_equal_payloads_are_two_events_unless_the_sender_says_that_it_repeats() -> None:
+    driver = ScriptedPushedDriver()
+
+    async def story(_: Work) -> None:
+        for may_repeat in (False, False, True):
+            driver.arrivals.put_nowait([message(21.4, b"21.4", may_repeat=may_repeat)])
+            await asyncio.sleep(1)
+
+    work = collect((BROKER, driver), story=story)
+    assert values(work.outbox.samples()) == [21.4, 21.4]
+    assert work.fleet.status().devices[0].samples_repeated == 1
+
+
+def test_repetitions_do_not_pile_up_while_the_disk_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "RECEIPTS_MAX", 10)
+    driver = ScriptedPushedDriver()
+    outbox = FakeOutbox()
+
+    async def story(_: Work) -> None:
+        outbox.is_stuck = True
+        for _repetition in range(100):
+            driver.arrivals.put_nowait([message(1.0, b"one")])
+        await asyncio.sleep(60)
+        assert driver.receives == 10
+        outbox.is_stuck = False
+        await asyncio.sleep(5)
+        assert len(driver.acknowledged) == 100
+
+    work = collect((BROKER, driver), outbox=outbox, story=story)
+    assert len(work.outbox.samples()) == 1
+
+
+def test_a_sender_with_a_window_does_not_wait_for_the_commit_interval() -> None:
+    samples = [message(float(number), b"") for number in range(5000)]
+    hasty, patient = WindowedDriver(samples, window=100), WindowedDriver(samples, window=100)
+    work = collect((BROKER, hasty), story=for_seconds(1))
+    assert len(work.outbox.samples()) == 5000
+    # Half the window is committed while the other half comes in.
+    assert 100 <= work.outbox.hurried <= 5000
+    slow = FakeOutbox()
+    slow.hurry = lambda: None  # type: ignore[method-assign]
+    assert len(collect((BROKER, patient), outbox=slow, story=for_seconds(1.2)).outbox.samples()) == 300
+
+
+def test_a_sender_that_leaves_half_its_window_open_is_committed_with_the_others() -> None:
+    driver = WindowedDriver([message(1.0, b"one")] * 49, window=100)
+    work = collect((BROKER, driver), story=for_seconds(2))
+    assert (work.outbox.hurried, len(driver.acknowledged)) == (0, 49)
+
+
+@asynccontextmanager
+async def gateway(directory: Path, driver: ScriptedPushedDriver) -> AsyncIterator[Outbox]:
+    """Collect into a real outbox, as one start of the daemon does."""
+    async with virtual_outbox(directory) as outbox, asyncio.TaskGroup() as tasks:
+        writer = author(VirtualClock())
+        collector = Collector(
+            connection=BROKER,
+            driver=driver,
+            fleet=Fleet([BROKER], {"a": site_file_configuration(BROKER.devices[0])}, author=writer),
+            outbox=outbox,
+            author=writer,
+            clock=VirtualClock(),
+            chance=lambda: 0.5,
+            accepted_keys=await newest_source_keys(outbox.database, count_max=KEYS_MAX),
+        )
+        running = [tasks.create_task(outbox.run()), tasks.create_task(collector.run())]
+        yield outbox
+        for task in running:
+            task.cancel()
+
+
+def test_a_power_cut_between_commit_and_acknowledgement_gives_no_second_event(tmp_path: Path) -> None:
+    sent = [message(1.0, b"one"), message(2.0, b"two")]
+
+    async def main() -> list[float]:
+        driver = ScriptedPushedDriver()
+        async with gateway(tmp_path / "first", driver):
+            driver.arrivals.put_nowait(sent)
+            await asyncio.sleep(0.6)
+            assert driver.acknowledged == sent
+            # As if the machine had stopped right here, and the broker never heard of it.
+            as_after_power_cut(tmp_path / "first", tmp_path / "second")
+        again = ScriptedPushedDriver()
+        async with gateway(tmp_path / "second", again) as outbox:
+            again.arrivals.put_nowait([*sent, message(3.0, b"three")])
+            await asyncio.sleep(0.6)
+            assert again.acknowledged == [*sent, message(3.0, b"three")]
+            entries = await all_entries(outbox)
+        readings = [json.loads(entry.data).get("readings") for entry in entries]
+        return [reading["air_temperature"]["value"] for reading in readings if reading]
+
+    assert run_virtual(main) == [1.0, 2.0, 3.0]
+
+
+def test_what_a_power_cut_took_before_its_commit_is_accepted_when_it_comes_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        driver = ScriptedPushedDriver()
+        async with gateway(tmp_path / "first", driver):
+            driver.arrivals.put_nowait([message(1.0, b"one")])
+            await asyncio.sleep(0.3)
+            as_after_power_cut(tmp_path / "first", tmp_path / "second")
+        again = ScriptedPushedDriver()
+        async with gateway(tmp_path / "second", again) as outbox:
+            again.arrivals.put_nowait([message(1.0, b"one")])
+            await asyncio.sleep(0.6)
+            assert len(again.acknowledged) == len(await all_entries(outbox)) == 1
+
+    run_virtual(main)
