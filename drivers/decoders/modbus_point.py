@@ -1,82 +1,46 @@
-"""Where a Modbus point stands, and the way from its registers to a reading and back. No I/O.
+"""The way from a Modbus point's registers to a reading, and back. No I/O.
 
-value = conversion(raw * scale + raw_offset); what the device marks as invalid is recognised on the raw value, before.
+value = conversion(raw * scale + raw_offset), or what `map` says of the raw value, or its `polynomial`; what the device
+marks as invalid is recognised on the raw value, before.
 """
 
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, TypeAlias
 
+from drivers.decoders.decimals import DECIMALS_MAX, exact, polynomial_value, shown
+from drivers.decoders.modbus_options import (
+    BIT_TABLES,
+    SIGNED_TYPES,
+    ModbusPointOptions,
+    PointType,
+    StatusRule,
+    Table,
+    whole_number,
+)
 from drivers.decoders.registers import (
-    NumberType,
-    WordOrder,
+    RawInvalid,
     decode_number,
+    decode_text,
     encode_number,
-    is_float,
+    encode_text,
     raw_bits,
-    register_count,
 )
 from edge.domain.quantity import Conversion
-from edge.domain.reading import Reading, Reason, bad
+from edge.domain.reading import Reading, Reason, Value, bad
 from edge.domain.settings import PointSettings, ValueType
 
-Table: TypeAlias = Literal["coil", "discrete", "input", "holding"]
-PointType: TypeAlias = NumberType | Literal["bool"]
+__all__ = ["BIT_TABLES", "ModbusPointOptions", "PointCodec", "PointType", "StatusRule", "Table"]
 
-BIT_TABLES: frozenset[Table] = frozenset({"coil", "discrete"})
-ADDRESS_MAX = 0xFFFF
-
-# Where scale or conversion have no short decimal form (5/9), digits beyond these are noise of the arithmetic.
-DECIMALS_MAX = 12
+# A register that claims more decimals than a 32-bit number has digits is no decimals register.
+DECIMALS_CLAIMED_MAX = 9
 # What a float surely holds, and what surely shows it whole.
 FLOAT32_DIGITS = range(6, 10)
-FLOAT_DIGITS: dict[NumberType, int] = {"float32": 9, "float64": 15}
+FLOAT_DIGITS: Mapping[PointType, int] = {"float32": 9, "float64": 15}
 
 _FLOAT32 = struct.Struct(">f")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModbusPointOptions:
-    """Where a point's raw value stands and how it becomes a number: raw * scale + raw_offset, in the profile's unit."""
-
-    table: Table
-    # The number on the wire (PDU), counted from 0.
-    address: int
-    # "bool" for coils and discrete inputs, a number type for registers.
-    type: PointType
-    word_order: WordOrder = "ABCD"
-    scale: float = 1.0
-    # `offset` in a profile. (`offset` in a site file is the correction in the canonical unit.)
-    raw_offset: float = 0.0
-    # Raw values with which the device says that it has none, by value or as unsigned bits (0x8000).
-    invalid_raw: tuple[int, ...] = ()
-
-    @property
-    def value_type(self) -> ValueType:
-        """Return the type of the point's values in events."""
-        return ValueType.BOOLEAN if self.type == "bool" else ValueType.NUMBER
-
-    @property
-    def length(self) -> int:
-        """Return how many registers (or bits) the raw value fills."""
-        return 1 if self.type == "bool" else register_count(self.type)
-
-    def mistakes(self) -> list[str]:
-        """Say what is wrong beyond types."""
-        return list(self._mistakes())
-
-    def _mistakes(self) -> Iterator[str]:
-        if (self.table in BIT_TABLES) != (self.type == "bool"):
-            yield f'table "{self.table}" cannot hold type "{self.type}"; coil and discrete hold bool, the others numbers'
-        if not 0 <= self.address <= ADDRESS_MAX - self.length + 1:
-            yield f"address is {self.address}; the last register must not be above {ADDRESS_MAX}"
-        if self.scale == 0 or not math.isfinite(self.scale):
-            yield f"scale is {self.scale}; it must be a number other than 0"
-        if not math.isfinite(self.raw_offset):
-            yield f"offset is {self.raw_offset}; it must be a number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +52,18 @@ class Scaling:
     decimals: int
 
 
-def scaling(options: ModbusPointOptions, conversion: Conversion) -> Scaling:
-    """Join scale, raw offset and unit conversion. Computed exactly, in decimals as they are written."""
-    unit_factor = Decimal(repr(conversion.factor))
-    factor = Decimal(repr(options.scale)) * unit_factor
-    offset = Decimal(repr(options.raw_offset)) * unit_factor + Decimal(repr(conversion.offset))
+def scaling(options: ModbusPointOptions, conversion: Conversion, decimals: int = 0) -> Scaling:
+    """Join the raw value's decimals, scale, raw offset and unit conversion: exactly, in decimals as they are written.
+
+    A polynomial of the first degree is a scale and an offset, too.
+    """
+    offset, factor = map(exact, options.polynomial[:2] or (options.raw_offset, options.scale))
+    unit_factor = exact(conversion.factor)
+    factor = factor.scaleb(-decimals) * unit_factor
+    offset = offset * unit_factor + exact(conversion.offset)
     # A whole raw number gets no more decimals than factor and offset have.
-    decimals = min(DECIMALS_MAX, max(_decimals(factor), _decimals(offset)))
-    return Scaling(float(factor), float(offset), decimals)
+    most = min(DECIMALS_MAX, max(_decimals(factor), _decimals(offset)))
+    return Scaling(float(factor), float(offset), most)
 
 
 class PointCodec:
@@ -105,47 +73,167 @@ class PointCodec:
         assert isinstance(point.options, ModbusPointOptions)
         self.options = point.options
         self.unit = point.unit
-        self.scaling = scaling(point.options, point.conversion)
+        self._conversion = point.conversion
+        self._scaling = scaling(point.options, point.conversion)
+        self._is_curved = any(point.options.polynomial[2:])
+        self._meanings = _meanings(point.options, point.conversion)
+        self._invalid = frozenset(point.options.invalid_raw + point.options.unsupported_raw)
 
-    def reading(self, registers: Sequence[int | bool]) -> Reading:
+    def reading(self, values: Sequence[int | bool], *, decimals: int | None = None) -> Reading:
         """Read the point's value from its registers, or from its coil or discrete input.
 
-        Raises ValueError if these cannot be registers of the point.
+        `decimals` is what the register at `decimals_address` holds; a point that needs it and does not get it has no
+        value. Raises ValueError if the values cannot be registers of the point.
         """
-        options = self.options
-        if options.type == "bool":
-            return Reading(value=bool(registers[0]), unit=self.unit)
-        raw = decode_number(registers, options.type, options.word_order)
-        # By value or by bits: makers write both -32768 and 0x8000 of an int16.
-        if options.invalid_raw and not {raw, raw_bits(registers, options.word_order)}.isdisjoint(options.invalid_raw):
-            return bad(Reason.SENSOR_FAULT, self.unit)
-        value = self._value(raw, options.type)
-        if not math.isfinite(value):
-            return bad(Reason.SENSOR_FAULT, self.unit)
-        return Reading(value=value, unit=self.unit)
+        if decimals is None and self.options.decimals_address is not None:
+            return bad(Reason.COMM_ERROR, self.unit)
+        try:
+            raw = self._raw(values)
+        except RawInvalid:
+            raw = None
+        value = None if raw is None else self._value(raw, decimals or 0)
+        return bad(Reason.SENSOR_FAULT, self.unit) if value is None else Reading(value=value, unit=self.unit)
 
-    def registers(self, value: float) -> tuple[int, ...]:
+    def is_unsupported(self, values: Sequence[int | bool]) -> bool:
+        """Whether the device says with this raw value that it does not have the point: asking again is in vain."""
+        marks = self.options.unsupported_raw
+        return bool(marks) and self._is_one_of(marks, values)
+
+    def status(self, values: Sequence[int | bool]) -> int | None:
+        """Return the bits of a status register, for `judged`; None if the device says that it has none just now."""
+        bits = raw_bits(values, self.options.word_order)
+        return None if bits in self._invalid else bits
+
+    def registers(self, value: Value, *, held: Sequence[int] = (), decimals: int | None = None) -> tuple[int, ...]:
         """Encode a canonical value as the device would hold it; the inverse of `reading`.
 
-        Raises ValueError if the point's type cannot hold it.
+        `held` is what the registers hold now: a point that is some of their bits leaves the others as they are.
+        Raises ValueError if the point cannot hold the value, or if it needs `held` or `decimals` and does not get it.
         """
         options = self.options
+        raw = self._raw_for(value, decimals)
+        if options.type == "string":
+            return encode_text(str(raw), options.registers, options.word_order)
+        number = float(raw) if isinstance(raw, str) else raw
         if options.type == "bool":
-            return (int(bool(value)),)
-        raw = (value - self.scaling.offset) / self.scaling.factor
-        if math.isfinite(raw) and not is_float(options.type):
-            raw = round(raw)
-        return encode_number(raw, options.type, options.word_order)
+            return (int(bool(number)),)
+        if options.bits is not None:
+            number = self._among(held, number, *options.bits)
+        return encode_number(number, options.type, options.word_order)
 
-    def _value(self, raw: float, number_type: NumberType) -> float:
-        factor, offset = self.scaling.factor, self.scaling.offset
-        if number_type not in FLOAT_DIGITS:
-            # 305 by 0.1 is 30.5, not 30.500000000000004.
-            return round(raw * factor + offset, self.scaling.decimals)
-        short = shortest_float32(raw) if number_type == "float32" else raw
-        if factor == 1.0 and offset == 0.0:
-            return short
-        return float(f"{short * factor + offset:.{FLOAT_DIGITS[number_type]}g}")
+    def _decoded(self, values: Sequence[int | bool]) -> float | int | str:
+        if self.options.type == "string":
+            return decode_text(values, self.options.word_order)
+        if self.options.type == "bool":
+            return int(values[0])
+        return decode_number(values, self.options.type, self.options.word_order)
+
+    def _is_one_of(self, marks: Container[object], values: Sequence[int | bool]) -> bool:
+        """By value or by bits: makers write both -32768 and 0x8000 of an int16."""
+        if raw_bits(values, self.options.word_order) in marks:
+            return True
+        try:
+            return self._decoded(values) in marks
+        except RawInvalid:
+            return False
+
+    def _raw(self, values: Sequence[int | bool]) -> float | int | str | None:
+        """Return the raw value, of a bit field only its bits; None if the device has none."""
+        if self._invalid and self._is_one_of(self._invalid, values):
+            return None
+        raw = self._decoded(values)
+        if isinstance(raw, str):
+            return raw
+        valid = self.options.valid_raw
+        if valid is not None and not valid[0] <= raw <= valid[1]:
+            return None
+        if self.options.bits is not None:
+            first, width = self.options.bits
+            return int(raw) >> first & (1 << width) - 1
+        return raw
+
+    def _value(self, raw: float | str, decimals: int) -> Value | None:
+        if self._meanings:
+            return self._meanings.get(raw)
+        if isinstance(raw, str):
+            return raw
+        if self.options.value_type is ValueType.BOOLEAN:
+            return bool(raw)
+        return self._calculated(raw, decimals)
+
+    def _calculated(self, raw: float, decimals: int) -> float | None:
+        if not math.isfinite(raw) or not 0 <= decimals <= DECIMALS_CLAIMED_MAX:
+            return None
+        if self.options.type == "float32":
+            raw = shortest_float32(raw)
+        if self._is_curved:
+            value = self._on_curve(raw, decimals)
+        else:
+            way = scaling(self.options, self._conversion, decimals) if decimals else self._scaling
+            value = _scaled(raw, way, FLOAT_DIGITS.get(self.options.type))
+        # Zero has no sign: -0.0 would be told as a change from 0.0.
+        return value + 0.0 if math.isfinite(value) else None
+
+    def _on_curve(self, raw: float, decimals: int) -> float:
+        way = self._conversion
+        value = polynomial_value(tuple(map(exact, self.options.polynomial)), exact(raw).scaleb(-decimals))
+        return shown(value * exact(way.factor) + exact(way.offset))
+
+    def _raw_for(self, value: Value, decimals: int | None) -> float | int | str:
+        options = self.options
+        if self._meanings:
+            return self._raw_meaning(value)
+        if options.type == "string" or isinstance(value, str):
+            if options.type == "string" and isinstance(value, str):
+                return value
+            raise ValueError(f"{value!r} is no {options.value_type.value}")
+        if options.value_type is ValueType.BOOLEAN:
+            return int(bool(value))
+        if self._is_curved:
+            raise ValueError("a point with a polynomial of a higher degree cannot be written")
+        if decimals is None and options.decimals_address is not None:
+            raise ValueError(f"register {options.decimals_address} says how many decimals the value has; read it first")
+        way = scaling(options, self._conversion, decimals) if decimals else self._scaling
+        raw = (value - way.offset) / way.factor
+        is_whole = options.type not in FLOAT_DIGITS and math.isfinite(raw)
+        return round(raw) if is_whole else raw
+
+    def _raw_meaning(self, value: Value) -> float | int | str:
+        for raw, meaning in self._meanings.items():
+            if meaning == value:
+                return raw
+        known = ", ".join(repr(meaning) for meaning in self._meanings.values())
+        raise ValueError(f"{value!r} is no value of the point; it knows {known}")
+
+    def _among(self, held: Sequence[int], raw: float, first: int, width: int) -> int:
+        if len(held) != self.options.length:
+            raise ValueError(f"the point is bits of register {self.options.address}; say what it holds now")
+        if not 0 <= raw < 1 << width:
+            raise ValueError(f"{raw} does not fit into {width} bits")
+        mask = (1 << width) - 1 << first
+        return raw_bits(held, self.options.word_order) & ~mask | int(raw) << first
+
+
+def _meanings(options: ModbusPointOptions, conversion: Conversion) -> dict[float | int | str, Value]:
+    """Return the map with raw values as they are decoded, and what they mean in the canonical unit."""
+    meanings: dict[float | int | str, Value] = {}
+    for key, value in options.map.items():
+        number = None if options.type == "string" else whole_number(key)
+        if number is not None and options.type in SIGNED_TYPES and number >= 2 ** (16 * options.length - 1):
+            number -= 2 ** (16 * options.length)  # written as bits
+        if not isinstance(value, bool | str):
+            value = shown(exact(value) * exact(conversion.factor) + exact(conversion.offset))  # noqa: PLW2901
+        meanings[key if number is None else number] = value
+    return meanings
+
+
+def _scaled(raw: float, way: Scaling, digits: int | None) -> float:
+    if digits is None:
+        # 305 by 0.1 is 30.5, not 30.500000000000004.
+        return round(raw * way.factor + way.offset, way.decimals)
+    if way.factor == 1.0 and way.offset == 0.0:
+        return raw
+    return float(f"{raw * way.factor + way.offset:.{digits}g}")
 
 
 def shortest_float32(raw: float) -> float:
