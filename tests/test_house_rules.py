@@ -18,7 +18,7 @@ NESTING_MAX = 3
 ZONES: dict[str, tuple[set[str], set[str]]] = {
     "edge.domain": (set(), set()),
     "drivers.decoders": ({"edge.domain"}, set()),
-    "drivers.simulation": ({"edge.domain", "drivers.decoders"}, {"amqtt", "paho", "pymodbus", "serial", "structlog"}),
+    "drivers.simulation": ({"edge.domain", "drivers.decoders"}, {"amqtt", "paho", "structlog"}),
     "drivers.modbus": ({"edge.domain", "drivers.decoders"}, {"pymodbus", "structlog"}),
     "drivers.serial": ({"edge.domain", "drivers.decoders"}, {"serial", "structlog"}),
     "drivers.mqtt": ({"edge.domain", "drivers.decoders"}, {"paho", "structlog"}),

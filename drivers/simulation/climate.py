@@ -1,7 +1,8 @@
 """The air and the crop inside, after van Henten (2003): temperature, humidity, CO2, dry matter. Pure.
 
 Equations and parameters: facts/devices.md section 4 (davkat1/GreenLight, greenhouse_evh2003.json); photosynthesis and
-growth of the same model. The climate computer is a few proportional bands with the set-points given there.
+growth of the same model. The climate computer is a few proportional bands with the set-points given there, and a screen
+that is drawn in cold nights.
 """
 
 import math
@@ -22,6 +23,11 @@ LEAK = 0.75e-4  # m/s
 VENT_MAX = 5e-3  # m/s, 4.4 air changes an hour
 HEATING_MAX = 150.0  # W/m2
 CO2_SUPPLY_MAX = 5.1e-6  # kg/m2/s
+
+# What a drawn screen keeps of the roof's loss (energy screens save 30 to 50 %), how long it travels, and when it is drawn.
+SCREEN_SAVING = 0.4
+SCREEN_TRAVEL_S = 240.0
+SCREEN_IRRADIANCE, SCREEN_TEMPERATURE = 5.0, 12.0
 
 HEATING_DAY, HEATING_NIGHT = 19.5, 18.5
 # Vents open so far above the heating set-point, over this band.
@@ -46,6 +52,8 @@ class Climate:
     # kg of dry matter on a m2.
     crop: float = 0.2
     vent: float = 0.0
+    # How far the screen is drawn, from 0 to 1.
+    screen: float = 0.0
     heating: float = 0.0
     co2_supply: float = 0.0
     # kg of water that the crop gives to the air, per m2 and second.
@@ -75,7 +83,7 @@ def saturation(temperature: float) -> float:
 def next_climate(climate: Climate, weather: Weather, step_s: float) -> Climate:
     """Let a few seconds pass inside: first the climate computer decides, then physics follows."""
     assert 0 < step_s <= STEP_S_MAX
-    now = _controlled(climate, weather)
+    now = _controlled(climate, weather, step_s)
     leaves = 1 - math.exp(-53 * now.crop)
     transpiration = max(0.0, leaves * 3.6e-3 * (saturation(now.temperature) - now.humidity))
     exchange = now.vent + LEAK
@@ -83,11 +91,8 @@ def next_climate(climate: Climate, weather: Weather, step_s: float) -> Climate:
     photosynthesis = leaves * _assimilation(now, weather)
     warmth = 2 ** (0.1 * now.temperature - 2.5)
     respiration = 4.87e-7 * now.crop * warmth
-    heat = (
-        now.heating
-        + SOLAR_GAIN * weather.irradiance
-        - (VENT_LOSS * now.vent + ROOF_LOSS) * (now.temperature - weather.temperature)
-    )
+    loss = VENT_LOSS * now.vent + ROOF_LOSS * (1 - SCREEN_SAVING * now.screen)
+    heat = now.heating + SOLAR_GAIN * weather.irradiance - loss * (now.temperature - weather.temperature)
     water = transpiration - exchange * (now.humidity - outside)
     carbon = now.co2_supply - photosynthesis + respiration - exchange * (now.co2 - CO2_OUTSIDE)
     temperature = now.temperature + step_s * heat / HEAT_CAPACITY
@@ -102,17 +107,20 @@ def next_climate(climate: Climate, weather: Weather, step_s: float) -> Climate:
     )
 
 
-def _controlled(climate: Climate, weather: Weather) -> Climate:
+def _controlled(climate: Climate, weather: Weather, step_s: float) -> Climate:
     is_day = weather.irradiance > DAYLIGHT
     target = HEATING_DAY if is_day else HEATING_NIGHT
     too_warm = (climate.temperature - target - VENT_DEAD_ZONE) / VENT_BAND
     too_humid = (climate.relative_humidity - HUMIDITY_MAX) / HUMIDITY_BAND
     vent = VENT_MAX * _share(max(too_warm, 0.4 * too_humid))
+    # Above the wanted humidity the screen lets water through to the cold glass (GreenLight: screens forced open).
+    is_drawn = weather.irradiance < SCREEN_IRRADIANCE and weather.temperature < SCREEN_TEMPERATURE and too_humid < 1
     wants_co2 = is_day and vent < 0.1 * VENT_MAX
     hungry = _share((CO2_TARGET_PPM - climate.co2_ppm) / CO2_BAND_PPM)
     return replace(
         climate,
         vent=vent,
+        screen=_share(climate.screen + (step_s if is_drawn else -step_s) / SCREEN_TRAVEL_S),
         heating=HEATING_MAX * _share((target - climate.temperature) / 2),
         co2_supply=CO2_SUPPLY_MAX * hungry if wants_co2 else 0.0,
     )

@@ -7,39 +7,59 @@ from typing import Self
 
 from drivers.simulation.climate import STEP_S_MAX, Climate, next_climate
 from drivers.simulation.noise import Noise
-from drivers.simulation.water import Water, next_water
-from drivers.simulation.weather import Weather, initial_weather, next_weather, vapour_pressure_kpa
+from drivers.simulation.water import SLAB_LITRES_PER_M2, Water, next_water
+from drivers.simulation.weather import (
+    DAY_S,
+    Weather,
+    dew_point,
+    initial_weather,
+    next_weather,
+    vapour_pressure_kpa,
+)
 
+# The middle of May.
+DAY_OF_YEAR = 135
 # Long enough for the states to forget where they started.
 SETTLING_S = 6 * 3600.0
 # After a longer pause (a suspended laptop) the house skips ahead rather than work off a whole night at once.
 CATCH_UP_S_MAX = 6 * 3600.0
 # Shorter steps only cost time; a poll each second still sees something move.
 STEP_S_MIN = 1.0
-# umol of photons in a J of sunlight inside: half is PAR, 4.6 umol/J, and the roof lets 0.7 through.
-PHOTONS_PER_J = 0.5 * 4.6 * 0.7
+# umol of photons in a J of sunlight: half is PAR, 4.6 umol/J; and what roof, structure and dirt let through.
+PHOTONS_PER_J = 0.5 * 4.6
+ROOF_TRANSMISSION = 0.7
+# Lux in a W/m2 of sunlight.
+LUX_PER_W = 110.0
+# What the slabs of a square metre weigh without their water; a scale carries half a metre.
+DRY_SLAB_KG = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """Everything at one moment."""
 
-    time_of_day_s: float
+    # Since New Year's midnight.
+    time_s: float
     weather: Weather
     climate: Climate
     water: Water
+    # mol of photons on a m2 inside since midnight.
+    light_mol: float = 0.0
 
 
 def next_house(house: House, step_s: float, noise: Noise) -> House:
     """Let a few seconds pass, at most STEP_S_MAX."""
-    time_of_day_s = house.time_of_day_s + step_s
-    weather = next_weather(house.weather, time_of_day_s, step_s, noise)
+    time_s = house.time_s + step_s
+    weather = next_weather(house.weather, time_s, step_s, noise)
     climate = next_climate(house.climate, weather, step_s)
+    is_new_day = time_s // DAY_S > house.time_s // DAY_S
+    light_mol = 0.0 if is_new_day else house.light_mol
     return House(
-        time_of_day_s=time_of_day_s,
+        time_s=time_s,
         weather=weather,
         climate=climate,
         water=next_water(house.water, climate, weather, step_s, noise),
+        light_mol=light_mol + PHOTONS_PER_J * ROOF_TRANSMISSION * weather.irradiance * step_s * 1e-6,
     )
 
 
@@ -53,10 +73,10 @@ class Greenhouse:
         self._left_s = 0.0
 
     @classmethod
-    def at(cls, time_of_day_s: float, *, seed: int) -> Self:
+    def at(cls, time_of_day_s: float, *, seed: int, day_of_year: int = DAY_OF_YEAR) -> Self:
         """Build a house that has settled by this time of the day."""
-        start_s = time_of_day_s - SETTLING_S
-        house = House(time_of_day_s=start_s, weather=initial_weather(start_s), climate=Climate(), water=Water())
+        start_s = (day_of_year - 1) * DAY_S + time_of_day_s - SETTLING_S
+        house = House(time_s=start_s, weather=initial_weather(start_s), climate=Climate(), water=Water())
         greenhouse = cls(house, random.Random(seed))  # noqa: S311 - to be repeated, not to be secret
         greenhouse.advance(SETTLING_S)
         return greenhouse
@@ -73,22 +93,23 @@ class Greenhouse:
         """Return what a perfect sensor inside would tell, by quantity, in canonical units."""
         climate, water, weather = self.house.climate, self.house.water, self.house.weather
         vapour = vapour_pressure_kpa(climate.temperature)
+        light = ROOF_TRANSMISSION * weather.irradiance
         return {
             **self._anywhere(),
-            "air_temperature": climate.temperature,
+            **_air(climate.temperature, climate.relative_humidity, light),
             "leaf_temperature": climate.temperature - 0.5,
-            "relative_humidity": climate.relative_humidity,
             "absolute_humidity": 1000 * climate.humidity,
             "vapour_pressure_deficit": vapour * (1 - climate.relative_humidity / 100),
             "co2_concentration": climate.co2_ppm,
-            "photon_flux_density": PHOTONS_PER_J * weather.irradiance,
-            "irradiance": 0.7 * weather.irradiance,
+            "daily_light_integral": self.house.light_mol,
             "pipe_temperature": climate.temperature + 35 * climate.heating / 150,
             "position": climate.vent_position,
+            "screen_position": 100 * climate.screen,
             "water_content": water.water_content,
             "ec": water.ec,
             "ph": water.ph,
             "substrate_temperature": water.temperature,
+            "mass": 0.5 * (SLAB_LITRES_PER_M2 * water.water_content / 100 + DRY_SLAB_KG),
         }
 
     def outdoor(self) -> Mapping[str, float]:
@@ -96,11 +117,8 @@ class Greenhouse:
         weather = self.house.weather
         return {
             **self._anywhere(),
-            "air_temperature": weather.temperature,
-            "relative_humidity": weather.relative_humidity,
+            **_air(weather.temperature, weather.relative_humidity, weather.irradiance),
             "co2_concentration": 400.0,
-            "photon_flux_density": 0.5 * 4.6 * weather.irradiance,
-            "irradiance": weather.irradiance,
         }
 
     def _anywhere(self) -> dict[str, float]:
@@ -109,13 +127,27 @@ class Greenhouse:
             "outside_temperature": weather.temperature,
             "wind_speed": weather.wind_speed,
             "wind_direction": weather.wind_direction,
-            "air_pressure": 1013.0,
+            "air_pressure": weather.pressure,
             "water_temperature": 16.0,
             "water_level": water.tank_mm,
             "flow_rate": water.flow_rate,
+            "volume": water.given_litres,
             "power": water.power,
             "current": water.power / 230.0,
             "energy": water.energy_kwh,
             "voltage": 230.0,
+            "battery_voltage": 3.0,
+            "supply_voltage": 12.2,
             "frequency": 50.0,
         }
+
+
+def _air(temperature: float, relative_humidity: float, irradiance: float) -> dict[str, float]:
+    return {
+        "air_temperature": temperature,
+        "relative_humidity": relative_humidity,
+        "dew_point": dew_point(temperature, relative_humidity),
+        "photon_flux_density": PHOTONS_PER_J * irradiance,
+        "irradiance": irradiance,
+        "illuminance": LUX_PER_W * irradiance,
+    }

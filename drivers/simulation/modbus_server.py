@@ -1,128 +1,121 @@
-"""Shows simulated devices over real Modbus/TCP, one port for each host of the site file."""
+"""Shows simulated devices over TCP sockets: as Modbus/TCP, or as RTU frames behind a converter."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Literal, TypeAlias
 
-from pymodbus.constants import ExcCodes
-from pymodbus.exceptions import NoSuchIdException
-from pymodbus.pdu import ExceptionResponse
-from pymodbus.server import ModbusTcpServer
-from pymodbus.server.requesthandler import ServerRequestHandler
-from pymodbus.simulator import DataType, SimData, SimDevice
-
-from drivers.decoders.modbus_point import BIT_TABLES, ModbusPointOptions, Table
 from drivers.simulation.faults import LATE_BY_S, Fault
-from drivers.simulation.sensors import ServedUnit
-from drivers.simulation.site import ServedHost, SimulatedSite
+from drivers.simulation.line import Utterance
+from drivers.simulation.modbus_units import ModbusUnits
+from drivers.simulation.rtu_bus import RtuBus
 
-# In the order in which pymodbus wants a device's four tables.
-TABLES: tuple[Table, ...] = ("coil", "discrete", "holding", "input")
-TABLE_OF_FUNCTION: Mapping[int, Table] = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
-# pymodbus wants something in each table; nobody asks there.
-UNUSED_ADDRESS = 0xFFF0
+Framing: TypeAlias = Literal["tcp", "rtu"]
+_Serve: TypeAlias = Callable[[asyncio.StreamReader, "_Voice"], Awaitable[None]]
+
+# Transaction, protocol (always 0), length of what follows, unit.
+MBAP_LENGTH = 7
+PDU_LENGTH_MAX = 253
+READ_MAX = 4096
 
 
 class PortTaken(OSError):  # noqa: N818 - as the errors of domain/driver.py
     """The server cannot listen there. Remedy: another port, or end who has it."""
 
 
+class _Voice:
+    """One client, and what is still to be said to it."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._later: set[asyncio.TimerHandle] = set()
+
+    def say(self, data: bytes, after_s: float = 0.0) -> None:
+        """Send, now or later. What nobody fetches is the kernel's to refuse."""
+        if after_s <= 0:
+            self._writer.write(data)
+            return
+        self._later = {timer for timer in self._later if timer.when() > asyncio.get_running_loop().time()}
+        self._later.add(asyncio.get_running_loop().call_later(after_s, self._writer.write, data))
+
+    def say_all(self, utterances: Sequence[Utterance]) -> None:
+        """Send one after the other."""
+        after_s = 0.0
+        for utterance in utterances:
+            after_s += utterance.after_s
+            self.say(utterance.data, after_s)
+
+    def close(self) -> None:
+        """Say nothing more."""
+        for timer in self._later:
+            timer.cancel()
+        self._writer.close()
+
+
 @asynccontextmanager
-async def serve_host(host: ServedHost, site: SimulatedSite, *, listen: str, port: int = 0) -> AsyncIterator[int]:
+async def serve_host(
+    units: ModbusUnits, *, listen: str, port: int = 0, framing: Framing = "tcp", seed: int = 0
+) -> AsyncIterator[int]:
     """Serve one host's devices; gives the port, which the system chooses if it is 0. Raises PortTaken."""
-    units: dict[int, list[ServedUnit]] = {}
-    for unit in host.units:
-        units.setdefault(unit.address, []).append(unit)
-    devices = [_device(address, sharing, site) for address, sharing in units.items()]
-    server = _Server(devices, address=(listen, port))
-    try:
-        await server.serve_forever(background=True)
-    except RuntimeError as error:
-        raise PortTaken(f"cannot listen on {listen}:{port}") from error
-    try:
-        # pymodbus types the listener as a bare transport.
-        assert isinstance(server.transport, asyncio.Server)
-        yield server.transport.sockets[0].getsockname()[1]
-    finally:
-        await server.shutdown()  # type: ignore[no-untyped-call]
 
+    async def serve_tcp(reader: asyncio.StreamReader, voice: _Voice) -> None:
+        await _serve_tcp(reader, voice, units)
 
-class _Connection(ServerRequestHandler):
-    """One client. pymodbus's own forgets which request a late answer belongs to, and answers for absent units."""
+    async def serve_rtu(reader: asyncio.StreamReader, voice: _Voice) -> None:
+        await _serve_rtu(reader, voice, RtuBus(units, seed=seed))
 
-    async def handle_request(self) -> None:
-        """Answer the request that just came in; say nothing for a unit that is silent or not there."""
-        request, sender = self.last_pdu, self.last_addr
-        if request is None or request.dev_id not in self.server.context.device_ids():
-            return
+    clients: set[asyncio.Task[None]] = set()
+    serve = serve_tcp if framing == "tcp" else serve_rtu
+
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        clients.add(task)
         try:
-            answer = await request.datastore_update(self.server.context, request.dev_id)
-        except NoSuchIdException:  # what a silent unit raises
+            await _attend(reader, writer, serve)
+        finally:
+            clients.discard(task)
+
+    try:
+        server = await asyncio.start_server(welcome, listen, port)
+    except OSError as error:
+        raise PortTaken(f"cannot listen on {listen}:{port}: {error.strerror or error}") from error
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in clients:
+            task.cancel()
+        if clients:
+            await asyncio.wait(clients)
+        await server.wait_closed()
+
+
+async def _attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, serve: _Serve) -> None:
+    voice = _Voice(writer)
+    try:
+        # A client may go at any moment.
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, voice)
+    finally:
+        voice.close()
+
+
+async def _serve_tcp(reader: asyncio.StreamReader, voice: _Voice, units: ModbusUnits) -> None:
+    while True:
+        header = await reader.readexactly(MBAP_LENGTH)
+        length = int.from_bytes(header[4:6], "big") - 1
+        if header[2:4] != b"\0\0" or not 1 <= length <= PDU_LENGTH_MAX:
+            # This is no Modbus/TCP, and nothing shows where it could begin again.
             return
-        except (AttributeError, ValueError):  # a function that the register store does not know
-            answer = ExceptionResponse(request.function_code, ExcCodes.ILLEGAL_FUNCTION)
-        answer.transaction_id = request.transaction_id
-        answer.dev_id = request.dev_id
-        if self.transport is not None:
-            self.server_send(answer, sender)  # type: ignore[no-untyped-call]
+        reply = units.reply(header[6], await reader.readexactly(length))
+        if reply is not None:
+            # A late answer keeps the number of its own request.
+            answer = header[:4] + (len(reply.pdu) + 1).to_bytes(2, "big") + header[6:] + reply.pdu
+            voice.say(answer, LATE_BY_S if reply.fault is Fault.LATE else 0.0)
 
 
-class _Server(ModbusTcpServer):
-    def callback_new_connection(self) -> _Connection:
-        return _Connection(self, self.trace_packet, self.trace_pdu, self.trace_connect)  # type: ignore[no-untyped-call]
-
-
-def _device(address: int, units: Sequence[ServedUnit], site: SimulatedSite) -> SimDevice:
-    """Build what answers to one unit id; a site file may split it into several devices."""
-    coils, discrete, holding, inputs = (_table(units, table) for table in TABLES)
-    return SimDevice(address, simdata=(coils, discrete, holding, inputs), action=partial(_refresh, units, site))
-
-
-def _table(units: Sequence[ServedUnit], table: Table) -> list[SimData]:
-    """Declare the addresses that exist; all others are refused. Nothing can be written yet."""
-    kind = DataType.BITS if table in BIT_TABLES else DataType.REGISTERS
-    empty = False if table in BIT_TABLES else 0
-    used: set[int] = set()
-    for point in (point for unit in units for point in unit.points):
-        assert isinstance(point.options, ModbusPointOptions)
-        if point.options.table == table:
-            used.update(range(point.options.address, point.options.address + point.options.length))
-    addresses = sorted(used) or [UNUSED_ADDRESS]
-    return [SimData(address, values=[empty], datatype=kind, readonly=True) for address in addresses]
-
-
-async def _refresh(
-    units: Sequence[ServedUnit],
-    site: SimulatedSite,
-    function: int,
-    start: int,
-    _address: int,
-    _count: int,
-    registers: list[int],
-    _written: list[int] | list[bool] | None,
-) -> ExcCodes | None:
-    """Bring the registers up to date before they are read."""
-    match site.fault(units[0]):
-        case Fault.SILENT:
-            raise NoSuchIdException
-        case Fault.BUSY:
-            return ExcCodes.DEVICE_BUSY
-        case Fault.LATE:
-            await asyncio.sleep(LATE_BY_S)
-    if function not in TABLE_OF_FUNCTION:
-        return ExcCodes.ILLEGAL_FUNCTION
-    table = TABLE_OF_FUNCTION[function]
-    for unit in units:
-        _fill(registers, start, table, site.image(unit)[table])
-    return None
-
-
-def _fill(registers: list[int], start: int, table: Table, values: Mapping[int, int]) -> None:
-    """Put values into pymodbus's registers, which hold sixteen bits each in the tables of bits."""
-    for address, value in values.items():
-        if table in BIT_TABLES:
-            word, bit = divmod(address, 16)
-            registers[word - start] = registers[word - start] & ~(1 << bit) | value << bit
-        else:
-            registers[address - start] = value
+async def _serve_rtu(reader: asyncio.StreamReader, voice: _Voice, bus: RtuBus) -> None:
+    loop = asyncio.get_running_loop()
+    while data := await reader.read(READ_MAX):
+        voice.say_all(bus.heard(data, loop.time()))

@@ -1,28 +1,20 @@
-"""The simulated site: one greenhouse, all its devices, and what their registers hold at this moment."""
+"""The simulated site: one greenhouse, and what each of its devices shows at this moment."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from drivers.decoders.modbus_point import ModbusPointOptions, PointCodec, Table
-from drivers.decoders.registers import NumberType, encode_number, is_float
-from drivers.simulation.faults import Fault, fault_at
+from drivers.simulation.faults import Fault, Faults, fault_at
 from drivers.simulation.greenhouse import Greenhouse
-from drivers.simulation.sensors import Sensors, ServedUnit
-from edge.domain.settings import PointSettings
-
-# What each table holds: address -> register or bit.
-Image = Mapping[Table, Mapping[int, int]]
-
-UNSIGNED: Mapping[int, NumberType] = {1: "uint16", 2: "uint32", 4: "uint64"}
+from drivers.simulation.sensors import Sensors, SimulatedDevice
+from edge.domain.reading import Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServedHost:
-    """One Modbus/TCP host of the site file, and the devices behind it."""
+class Shown:
+    """What a device tells now, in canonical units, and what is wrong with it."""
 
-    connection_id: str
-    units: Sequence[ServedUnit]
+    values: Mapping[str, Value]
+    fault: Fault | None = None
 
 
 class SimulatedSite:
@@ -35,7 +27,7 @@ class SimulatedSite:
         now_s: Callable[[], float],
         seed: int = 0,
         speed: float = 1.0,
-        has_faults: bool = False,
+        faults: Faults = (),
     ) -> None:
         self._greenhouse = greenhouse
         self._now_s = now_s
@@ -43,61 +35,25 @@ class SimulatedSite:
         self._seen_s = self._start_s
         self._seed = seed
         self._speed = speed
-        self._has_faults = has_faults
+        self._faults = frozenset(faults)
         self._sensors: dict[str, Sensors] = {}
-        self._last: dict[str, Image] = {}
+        self._last: dict[str, Mapping[str, Value]] = {}
 
-    def fault(self, unit: ServedUnit) -> Fault | None:
+    def fault(self, device: SimulatedDevice) -> Fault | None:
         """Return what is wrong with a device now. Faults last as long at any speed."""
-        if not self._has_faults:
-            return None
-        return fault_at(unit.device_id, self._now_s() - self._start_s, self._seed)
+        faults = [fault for fault in device.faults if fault in self._faults]
+        return fault_at(device.device_id, self._now_s() - self._start_s, self._seed, faults) if faults else None
 
-    def image(self, unit: ServedUnit) -> Image:
-        """Return what a device's tables hold now."""
-        fault = self.fault(unit)
-        if fault is Fault.STUCK and unit.device_id in self._last:
-            return self._last[unit.device_id]
+    def shown(self, device: SimulatedDevice) -> Shown:
+        """Return what a device tells now."""
+        fault = self.fault(device)
+        if fault is Fault.STUCK and device.device_id in self._last:
+            return Shown(values=self._last[device.device_id], fault=fault)
         now_s = self._now_s()
         self._greenhouse.advance((now_s - self._seen_s) * self._speed)
         self._seen_s = now_s
-        if unit.device_id not in self._sensors:
-            self._sensors[unit.device_id] = Sensors(unit, self._seed)
-        values = self._sensors[unit.device_id].measured(self._greenhouse)
-        image = encoded(unit, values, is_faulty=fault is Fault.NOT_A_NUMBER)
-        self._last[unit.device_id] = image
-        return image
-
-
-def encoded(unit: ServedUnit, values: Mapping[str, float], *, is_faulty: bool = False) -> Image:
-    """Lay the values into registers: the inverse of what the profile says."""
-    image: dict[Table, dict[int, int]] = {"coil": {}, "discrete": {}, "input": {}, "holding": {}}
-    for point in unit.points:
-        options = point.options
-        assert isinstance(options, ModbusPointOptions)
-        marked = _invalid_registers(options) if is_faulty else None
-        registers = marked or _registers(point, values[point.id])
-        image[options.table].update(enumerate(registers, start=options.address))
-    return image
-
-
-def _registers(point: PointSettings, value: float) -> tuple[int, ...]:
-    codec = PointCodec(point)
-    try:
-        return codec.registers(value)
-    except ValueError:
-        # What the type cannot hold: a real sensor stops at the end of its scale, this one at zero.
-        return (0,) * codec.options.length
-
-
-def _invalid_registers(options: ModbusPointOptions) -> tuple[int, ...] | None:
-    """Return what a device sends in place of a value that it does not have; None if its profile knows no such thing."""
-    if options.type == "bool":
-        return None
-    if is_float(options.type):
-        return encode_number(math.nan, options.type, options.word_order)
-    if not options.invalid_raw:
-        return None
-    # -32768 and 0x8000 are the same bits.
-    bits = options.invalid_raw[0] % 2 ** (16 * options.length)
-    return encode_number(bits, UNSIGNED[options.length], options.word_order)
+        if device.device_id not in self._sensors:
+            self._sensors[device.device_id] = Sensors(device, self._seed)
+        values = self._sensors[device.device_id].measured(self._greenhouse, fault)
+        self._last[device.device_id] = values
+        return Shown(values=values, fault=fault)

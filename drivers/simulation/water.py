@@ -41,6 +41,8 @@ class Water:
     pulse_left_s: float = 0.0
     power: float = 300.0
     energy_kwh: float = 18_204.0
+    # What has gone to the drippers, as the meter counts it.
+    given_litres: float = 52_310.0
 
     @property
     def flow_rate(self) -> float:
@@ -72,6 +74,7 @@ def next_water(water: Water, climate: Climate, weather: Weather, step_s: float, 
         pulse_left_s=ready.pulse_left_s - open_s,
         power=power,
         energy_kwh=ready.energy_kwh + power * step_s / 3.6e6,
+        given_litres=ready.given_litres + given * AREA_M2,
     )
 
 

@@ -17,6 +17,7 @@ EXIT_CONFIGURATION = 78
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("edge.cli.run:run", "Run the daemon for one site."),
     "demo": ("edge.cli.demo:demo", "Show a whole site on this machine: store, devices, daemon, live view."),
+    "init": ("edge.cli.commission.init:init", "Write a first site file from answers and from what is found."),
     "check": ("edge.cli.check:check", "Say every mistake of a site file, with its line."),
     "schema": ("edge.cli.check:schema", "Print the JSON Schema of site files or profiles."),
     "read": ("edge.cli.commission.read:read", "Read devices now."),

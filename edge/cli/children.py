@@ -1,28 +1,41 @@
 """Child processes of the demo: started, watched, started again when they end, and stopped in reverse order."""
 
 import asyncio
+import random
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from drivers.simulation.orphans import ending_with_us
+from edge.domain.backoff import Backoff
+
 # A child that cannot start would otherwise be tried a hundred times a second.
-RESTART_DELAY_S = 0.5
+RESTART = Backoff(first_s=0.5, longest_s=15.0)
+# Whoever lived for so long has started: its next end is the first failure again.
+STARTED_S = 10.0
 # The daemon promises to stop within 5 s.
 STOP_TIMEOUT_S = 8.0
+# Enough for the last line of a log, also behind a long traceback line.
+LOG_END = 4096
 
 
 @dataclass(kw_only=True)
 class Child:
-    """One verb of ours as a process of its own; what it says goes to a file."""
+    """One verb of ours as a process of its own; what it says goes to a file. It never outlives us."""
 
     name: str
     arguments: Sequence[str]
     log_file: Path
     restarts: int = 0
+    # Ends in a row without having lived for STARTED_S, and why the last one was; empty while it runs.
+    failures: int = 0
+    trouble: str = ""
     process: asyncio.subprocess.Process | None = field(default=None)
+    # Gives a number in [0, 1), for the back-off.
+    chance: Callable[[], float] = random.random
 
     @property
     def pid(self) -> int | None:
@@ -31,13 +44,18 @@ class Child:
 
     async def run(self) -> None:
         """Keep it running; ends by cancellation only, and the process with it."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
+                started_s = loop.time()
                 await self._start()
                 assert self.process is not None
-                await self.process.wait()
+                code = await self.process.wait()
+                self.failures = 1 if loop.time() - started_s >= STARTED_S else self.failures + 1
+                delay_s = RESTART.delay_s(self.failures, self.chance)
+                self.trouble = f"{_ending(code)}{self._last_words()}; again in {delay_s:.1f} s"
+                await asyncio.sleep(delay_s)
                 self.restarts += 1
-                await asyncio.sleep(RESTART_DELAY_S)
         finally:
             await self._stop()
 
@@ -53,7 +71,19 @@ class Child:
                 stderr=output,
                 # Control-C at the terminal is for the demo, which then stops its children in order.
                 start_new_session=True,
+                # And should the demo be killed, the kernel tells them.
+                preexec_fn=ending_with_us(),
             )
+
+    def _last_words(self) -> str:
+        """Return the end of what it said, for somebody who looks at the screen and not into the log."""
+        try:
+            with self.log_file.open("rb") as log:
+                log.seek(max(0, log.seek(0, 2) - LOG_END))
+                lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+        except OSError:
+            return ""
+        return next((f": {line}" for line in reversed(lines) if line), "")
 
     async def _stop(self) -> None:
         if self.process is None or self.process.returncode is not None:
@@ -68,3 +98,9 @@ class Child:
         except TimeoutError:
             self.process.kill()
             await self.process.wait()
+
+
+def _ending(code: int) -> str:
+    if code < 0:
+        return f"ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

@@ -1,4 +1,4 @@
-"""`demo`: a whole site on this machine. Three real processes; nothing in them knows that it is a demo."""
+"""`demo`: a whole site on this machine. Real processes; nothing in them knows that it is a demo."""
 
 import asyncio
 import signal
@@ -21,6 +21,10 @@ REDRAW_S = 1.0
 # Where there is no terminal, one look every so often is enough for a log.
 REPORT_S = 10.0
 DEVICE = "bench3-climate"
+# A part that ended so often in a row will not start.
+FAILURES_MAX = 4
+# Less than this has no room for everything; the rest of the screen belongs to the devices.
+HEIGHT_OF_EVERYTHING = 38
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,8 @@ class Stage:
 
     directory: Path
     store_port: int
+    # Whether there is a broker for MQTT devices.
+    has_radio: bool
 
     @property
     def uri(self) -> str:
@@ -72,15 +78,19 @@ class Stage:
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Keep everything here; default: gone at the end.")
 @click.option("--seconds", type=click.FloatRange(min=1), help="Stop by itself after so long.")
 def demo(state_dir: Path | None, seconds: float | None) -> None:
-    """Show a whole site: an event store, a simulated greenhouse on real Modbus/TCP, and the daemon between them.
+    """Show a whole site: an event store, a simulated greenhouse on real wires, and the daemon between them.
 
-    Ends with Control-C. Exit codes: 0 stopped on request, 1 a part did not start.
+    The wires are Modbus/TCP, Modbus RTU, Atlas EZO, SDI-12, NMEA 0183, and MQTT if mosquitto (or this package's extra
+    `demo`) is installed. Ends with Control-C. Exit codes: 0 stopped on request, 1 a part did not start.
     """
     with _directory(state_dir) as directory:
-        stage = Stage(directory=directory, store_port=_store_port(directory))
+        from drivers.simulation import broker
         from drivers.simulation.demo import render_demo_site
 
-        stage.template.write_text(render_demo_site(event_store_uri=stage.uri), encoding="utf-8")
+        has_radio = broker.is_available()
+        stage = Stage(directory=directory, store_port=_store_port(directory), has_radio=has_radio)
+        text = render_demo_site(event_store_uri=stage.uri, has_radio=has_radio)
+        stage.template.write_text(text, encoding="utf-8")
         sys.exit(asyncio.run(_show(stage, seconds)))
 
 
@@ -122,8 +132,9 @@ async def _show(stage: Stage, seconds: float | None) -> int:
         loop.call_later(seconds, stop.set)
     store, devices, daemon = stage.children()
     async with _running(store), _running(devices):
-        if not await _appears(stage.site_file, stop):
-            click.echo(f"the simulated devices did not start; see {devices.log_file}", err=True)
+        if not await _appears(stage.site_file, devices, stop):
+            why = devices.trouble or "nothing was heard of them"
+            click.echo(f"the simulated devices did not start: {why}; see {devices.log_file}", err=True)
             return EXIT_FAILED
         async with _running(daemon):
             await _view(stage, (store, devices, daemon), stop)
@@ -140,9 +151,9 @@ async def _running(child: Child) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def _appears(file: Path, stop: asyncio.Event) -> bool:
+async def _appears(file: Path, devices: Child, stop: asyncio.Event) -> bool:
     for _ in range(int(START_TIMEOUT_S / 0.1)):
-        if file.exists() or stop.is_set():
+        if file.exists() or stop.is_set() or devices.failures >= FAILURES_MAX:
             break
         await asyncio.sleep(0.1)
     return file.exists() or stop.is_set()
@@ -152,10 +163,10 @@ async def _view(stage: Stage, children: tuple[Child, ...], stop: asyncio.Event) 
     is_terminal = sys.stdout.isatty()
     while not stop.is_set():
         status = await asyncio.to_thread(_status, stage)
-        lines = [*_status_lines(status), "", *_children_lines(children), "", *_try_next(stage, children)]
+        lines = _screen(stage, children, status, is_terminal=is_terminal)
         if is_terminal:
-            # Home, each line cleared to its end, the rest below cleared: no flicker.
-            click.echo("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", nl=False)
+            # Home, each line cleared to its end, the rest below cleared: no flicker, and no line feed that would scroll.
+            click.echo("\x1b[H" + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J", nl=False)
         else:
             click.echo("\n".join(lines) + "\n")
         try:
@@ -163,6 +174,29 @@ async def _view(stage: Stage, children: tuple[Child, ...], stop: asyncio.Event) 
                 await stop.wait()
         except TimeoutError:
             continue
+    if is_terminal:
+        click.echo()
+
+
+def _screen(stage: Stage, children: tuple[Child, ...], status: Json, *, is_terminal: bool) -> list[str]:
+    """Return what fits on the screen: what is going on first, then what the reader could try."""
+    import shutil
+
+    size = shutil.get_terminal_size((120, 60))
+    width, height = size.columns, size.lines
+    is_small = is_terminal and height < HEIGHT_OF_EVERYTHING
+    below = [*_children_lines(children, width), *_try_next(stage, children, is_short=is_small)]
+    if not is_small:
+        below = ["", *below]
+    if not stage.has_radio:
+        below.insert(0, "no MQTT: neither mosquitto nor this package's extra `demo` is installed"[:width])
+    if status is None:
+        return ["the daemon is starting …", *below]
+    from edge.cli.live_view import render
+
+    # What is to be copied is never cut; a long one takes two lines of the screen.
+    taken = sum(1 + max(0, len(click.unstyle(line)) - 1) // width for line in below)
+    return [*render(status, width=width, height=height - taken if is_terminal else None), *below]
 
 
 def _status(stage: Stage) -> Json:
@@ -174,32 +208,29 @@ def _status(stage: Stage) -> Json:
         return None
 
 
-def _status_lines(status: Json) -> list[str]:
-    import shutil
-
-    from edge.cli.live_view import render
-
-    if status is None:
-        return ["the daemon is starting …"]
-    return render(status, width=shutil.get_terminal_size((120, 40)).columns)
-
-
-def _children_lines(children: tuple[Child, ...]) -> Iterator[str]:
+def _children_lines(children: tuple[Child, ...], width: int) -> Iterator[str]:
+    parts = []
     for child in children:
-        state = f"pid {child.pid}" if child.pid else "starting again"
-        again = f", started again {child.restarts} times" if child.restarts else ""
-        yield f"{child.name:<12} {state}{again}   log: {child.log_file}"
+        again = f" (again {child.restarts}x)" if child.restarts else ""
+        parts.append(f"{child.name} {child.pid or 'down'}{again}")
+    yield f"processes    {', '.join(parts)}; logs: {children[0].log_file.parent}/*.log"[:width]
+    for child in children:
+        if child.pid is None and child.trouble:
+            yield click.style(f"{child.name:<12} {child.trouble}"[:width], fg="red")
 
 
-def _try_next(stage: Stage, children: tuple[Child, ...]) -> Iterator[str]:
+def _try_next(stage: Stage, children: tuple[Child, ...], *, is_short: bool) -> Iterator[str]:
     store, _, daemon = children
-    yield click.style("Try in another terminal (Control-C here ends the demo):", bold=True)
     command = _command()
+    yield click.style("Try in another terminal (Control-C here ends the demo):", bold=True)
     yield f"  {command} events tail {stage.site_file} --follow"
+    yield f"  kill -9 {daemon.pid or 'PID'}      # the daemon, as a power cut would; nothing is lost or doubled"
+    if is_short:
+        return
     yield f"  {command} configure {stage.site_file} {DEVICE} --set pollIntervalS=1"
     yield f"  {command} status --state-dir {stage.gateway_state} --json"
-    yield f"  kill -9 {daemon.pid or 'PID'}      # the daemon, as a power cut would; nothing is lost or doubled"
     yield f"  kill -STOP {store.pid or 'PID'}   # the store stops answering; -CONT brings it back"
+    yield f"  {command} simulate --help   # faults, weather, and a site file of your own"
 
 
 def _command() -> str:

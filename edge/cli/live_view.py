@@ -1,6 +1,6 @@
 """A gateway's status as lines for a terminal: what a grower looks at first comes first."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
@@ -10,17 +10,30 @@ from edge.domain.quantity import QUANTITIES
 
 # The rest of the screen belongs to the devices.
 SEEN_LINES_MAX = 5
+# A narrower screen leaves out what is looked at less.
+WIDTH_OF_ALL_COLUMNS = 100
+DEVICE_ID_WIDTH_MAX = 22
 
 _SYMBOLS = {quantity.unit: quantity.symbol for quantity in QUANTITIES.values()}
 _CONDITION_COLOURS = {"answering": "green", "waiting": None, "disabled": None, "failing": "yellow"}
 _STORE_COLOURS = {"forwarding": "green", "connecting": None, "unreachable": "yellow"}
 
 
-def render(status: Json, *, width: int = 100) -> list[str]:
-    """Render a status (the answer of the control socket) as lines of at most `width` visible characters."""
+def render(status: Json, *, width: int = 100, height: int | None = None) -> list[str]:
+    """Render a status (the answer of the control socket) as lines of at most `width` visible characters.
+
+    With a height, the blank lines and then devices that answer are left out until it fits, if that is possible.
+    """
     assert isinstance(status, Mapping)
-    parts = (_head(status), _devices(status, width), _seen(status, width), _outbox(status))
-    return [line for part in parts for line in part]
+    head, seen, outbox = list(_head(status, width)), list(_seen(status, width)), list(_outbox(status, width))
+    rows = _rows(_table(status["fleet"])["devices"])
+    if height is None:
+        return [*head, "", *_devices(rows, width), "", *seen, *outbox]
+    seen = seen[:-1]
+    # The table's own head takes a line, too.
+    room = height - len(head) - len(seen) - len(outbox) - 1
+    gap = [""] if len(rows) + 2 <= room else []
+    return [*head, *gap, *_devices(rows, width, rows_max=max(2, room - 2 * len(gap))), *gap, *seen, *outbox]
 
 
 def _table(value: Json) -> Mapping[str, Json]:
@@ -33,39 +46,60 @@ def _rows(value: Json) -> list[Mapping[str, Json]]:
     return [_table(item) for item in value]
 
 
-def _head(status: Mapping[str, Json]) -> Iterator[str]:
-    title = click.style(f"greenhouse-edge {status['version']}  gateway {status['gatewayId']}", bold=True)
-    yield f"{title}   {status['now']}   clock {status['clock']}   pid {status['pid']}"
-    yield ""
+def _head(status: Mapping[str, Json], width: int) -> Iterator[str]:
+    name = f"greenhouse-edge {status['version']}  gateway {status['gatewayId']}"
+    rest = f"   {status['now']}   clock {status['clock']}   pid {status['pid']}"
+    yield click.style(name[:width], bold=True) + rest[: max(0, width - len(name))]
 
 
-def _devices(status: Mapping[str, Json], width: int) -> Iterator[str]:
-    yield click.style(
-        f"{'DEVICE':<22} {'STATE':<10} {'EVERY':>6} {'AGE':>6} {'VER':>4} {'ACCEPTED':>9}  READINGS", dim=True
-    )
-    for device in _rows(_table(status["fleet"])["devices"]):
+def _devices(rows: Sequence[Mapping[str, Json]], width: int, *, rows_max: int | None = None) -> Iterator[str]:
+    has_all = width >= WIDTH_OF_ALL_COLUMNS
+    name_width = max([6, *(min(DEVICE_ID_WIDTH_MAX, len(str(device["deviceId"]))) for device in rows)])
+    figures = f"{'EVERY':>6} {'AGE':>6}" + (f" {'VER':>4} {'ACCEPTED':>9}" if has_all else "")
+    yield click.style(f"{'DEVICE':<{name_width}} {'STATE':<10} {figures}  READINGS", dim=True)
+    room = max(10, width - name_width - len(figures) - 14)
+    shown = _chosen(rows, rows_max)
+    for device in shown:
         condition = str(device["condition"])
         colour = _CONDITION_COLOURS.get(condition, "red")
-        figures = (
-            f"{_seconds(device['pollIntervalS']):>6} {_seconds(device['heardAgeS']):>6} "
-            f"{device['configVersion']!s:>4} {device['samplesAccepted']!s:>9}"
-        )
-        room = max(10, width - 65)
-        said = _readings(_table(device["readings"])) or str(device["lastError"] or "")
-        yield f"{device['deviceId']!s:<22.22} {click.style(f'{condition:<10}', fg=colour)} {figures}  {said[:room]}"
-    yield ""
+        figures = f"{_seconds(device['pollIntervalS']):>6} {_seconds(device['heardAgeS']):>6}"
+        if has_all:
+            figures += f" {device['configVersion']!s:>4} {device['samplesAccepted']!s:>9}"
+        said = _readings(_table(device["readings"]), room) or str(device["lastError"] or "")[:room]
+        name = f"{device['deviceId']!s:<{name_width}.{name_width}}"
+        yield f"{name} {click.style(f'{condition:<10}', fg=colour)} {figures}  {said}"
+    if len(shown) < len(rows):
+        yield click.style(f"and {len(rows) - len(shown)} more that are well (`status` lists all)"[:width], dim=True)
 
 
-def _readings(readings: Mapping[str, Json]) -> str:
-    parts = []
+def _chosen(rows: Sequence[Mapping[str, Json]], rows_max: int | None) -> Sequence[Mapping[str, Json]]:
+    """Return the rows that there is room for, in their order: those with troubles before those without."""
+    if rows_max is None or len(rows) <= rows_max:
+        return rows
+    calm = ("answering", "disabled")
+    by_need = sorted(rows, key=lambda device: device["condition"] in calm)
+    wanted = {str(device["deviceId"]) for device in by_need[: rows_max - 1]}
+    return [device for device in rows if str(device["deviceId"]) in wanted]
+
+
+def _readings(readings: Mapping[str, Json], room: int) -> str:
+    """Say as many readings as there is room for, each whole."""
+    line = ""
+    left = len(readings)
     for point, item in readings.items():
         reading = _table(item)
         unit = str(reading["unit"] or "")
         value = reading["value"]
         text = "bad" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
         mark = {"good": "", "uncertain": "?", "bad": "!"}[str(reading["quality"])]
-        parts.append(f"{point} {text}{mark} {_SYMBOLS.get(unit, unit)}".rstrip())
-    return "  ".join(parts)
+        said = f"{point} {text}{mark} {_SYMBOLS.get(unit, unit)}".rstrip()
+        left -= 1
+        longer = f"{line}  {said}" if line else said
+        # Room for the dots that say that there is more.
+        if len(longer) + (3 if left else 0) > room:
+            return f"{line}  …" if line else f"{said[: room - 1]}…"
+        line = longer
+    return line
 
 
 def _seen(status: Mapping[str, Json], width: int) -> Iterator[str]:
@@ -83,21 +117,22 @@ def _seen(status: Mapping[str, Json], width: int) -> Iterator[str]:
         yield ""
 
 
-def _outbox(status: Mapping[str, Json]) -> Iterator[str]:
+def _outbox(status: Mapping[str, Json], width: int) -> Iterator[str]:
     outbox, store = _table(status["outbox"]), _table(status["eventStore"])
     pending = sum(int(str(count)) for count in _table(outbox["pendingByStream"]).values())
     state = str(store["state"])
     age = outbox["committedAgeS"]
-    yield (
+    line = (
         f"outbox       {outbox['lastPosition']} events accepted, {pending} waiting to be forwarded, "
         f"last commit {_seconds(age)} ago"
     )
+    yield line[:width]
     is_failing = bool(outbox["isFailing"])
     shown = click.style(state, fg=_STORE_COLOURS.get(state, "red"))
     note = "" if state == "forwarding" else f"   {store['lastError'] or ''}"
     if state == "unreachable" and not is_failing:
         note += "   (the data is safe: it is on disk and goes out when the link is back)"
-    yield f"event store  {shown}{note}"
+    yield f"event store  {shown}{note[: max(0, width - 13 - len(state))]}"
     if is_failing:
         yield click.style(
             "disk         takes no commits: new samples wait in memory, then are refused", fg="red", bold=True

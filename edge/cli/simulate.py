@@ -5,7 +5,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,30 +62,64 @@ class Request:
     "--faults", "has_faults", is_flag=True, help="Let devices suffer from everything that is known to happen."
 )
 @click.option(
-    "--fault", "named_faults", multiple=True, type=click.Choice([*Fault]), help="Only from this; may be repeated."
+    "--fault",
+    "named_faults",
+    multiple=True,
+    type=click.Choice([fault.value for fault in Fault]),
+    metavar="FAULT",
+    help=f"Only from this; may be repeated. One of {', '.join(fault.value for fault in Fault)}.",
 )
-def simulate(site_file: Path, *, has_faults: bool, named_faults: tuple[str, ...], **given: object) -> None:
+def simulate(
+    site_file: Path,
+    *,
+    listen: str,
+    output: Path | None,
+    ports: Path | None,
+    broker_url: str | None,
+    seed: int,
+    speed: float,
+    hour: float,
+    day_of_year: int,
+    has_faults: bool,
+    named_faults: tuple[str, ...],
+) -> None:
     """Serve a simulated greenhouse as the devices that a site file describes, until SIGTERM or SIGINT.
 
     Each connection gets an endpoint of its own: Modbus/TCP and RTU over TCP a port, serial lines a pseudo-terminal;
     MQTT devices publish at a broker, mosquitto if it is installed. Exit codes: 0 stopped on request, 75 an address
     cannot be listened on or the broker not reached, 78 site file invalid.
     """
+    if output is not None and output.resolve() == site_file.resolve():
+        raise click.BadParameter("would overwrite the site file itself", param_hint="--write")
+    if broker_url is not None and not broker_url.startswith("mqtt://"):
+        raise click.BadParameter("write it like mqtt://host:port; there is no TLS", param_hint="--broker")
+    request = Request(
+        site_file=site_file,
+        listen=listen,
+        output=output,
+        ports=ports,
+        broker_url=broker_url,
+        seed=seed,
+        speed=speed,
+        hour=hour,
+        day_of_year=day_of_year,
+        faults=tuple(map(Fault, named_faults)) or (tuple(Fault) if has_faults else ()),
+    )
+    sys.exit(_run(request))
+
+
+def _run(request: Request) -> int:
     from edge.operate.logs import configure_logs
     from edge.settings.problems import ConfigurationInvalid
     from edge.settings.site import load_settings
 
-    faults = tuple(map(Fault, named_faults)) or (tuple(Fault) if has_faults else ())
-    request = Request(site_file=site_file, faults=faults, **given)  # type: ignore[arg-type] # click has checked them
-    if request.output is not None and request.output.resolve() == site_file.resolve():
-        raise click.BadParameter("would overwrite the site file itself", param_hint="--write")
     configure_logs()
     try:
-        settings = load_settings(site_file)
+        settings = load_settings(request.site_file)
     except ConfigurationInvalid as error:
         click.echo(error, err=True)
-        sys.exit(EXIT_CONFIGURATION)
-    sys.exit(asyncio.run(_simulate(request, settings)))
+        return EXIT_CONFIGURATION
+    return asyncio.run(_simulate(request, settings))
 
 
 async def _simulate(request: Request, settings: "Settings") -> int:
@@ -129,14 +163,18 @@ def _site(request: Request) -> "SimulatedSite":
 @contextmanager
 def _ports(request: Request) -> Iterator[Path]:
     """Give the folder of the serial ports: named, beside the written file, or one for this run only."""
-    if request.ports is not None:
-        yield request.ports.absolute()
-    elif request.output is not None:
-        output = request.output.absolute()
-        yield output.with_name(f"{output.stem}-ports")
-    else:
+    if request.ports is None and request.output is None:
         with tempfile.TemporaryDirectory(prefix="greenhouse-edge-ports-") as directory:
             yield Path(directory)
+        return
+    if request.ports is not None:
+        ports = request.ports.absolute()
+    else:
+        assert request.output is not None
+        ports = request.output.absolute().with_name(f"{request.output.stem}-ports")
+    yield ports
+    with suppress(OSError):  # not empty, or never made
+        ports.rmdir()
 
 
 def _places(request: Request, ports: Path) -> "Places":

@@ -132,8 +132,8 @@ class _Opener:
         await self._stack.enter_async_context(publishing(voices, broker, now_ms=lambda: round(time() * 1000)))
         changes: dict[str, Change] = {"url": broker.url, **dict.fromkeys(_DROPPED_AT_BROKERS)}
         if broker.is_old:
-            # The rest is the driver's: it asks for MQTT 5 first.
-            changes["protocol"] = None
+            # Asked for MQTT 5, it says nothing for a long time.
+            changes["protocol"] = "3.1.1"
         return {
             index: Endpoint(changes=changes, sentence=f"{broker.url} ({broker.name}): {_names(item)}{_silent(item)}")
             for index, item in radio.items()

@@ -22,7 +22,7 @@ def site(tmp_path: Path) -> Path:
 def test_a_site_file_without_mistakes_is_said_to_have_none(site: Path) -> None:
     result = run("check", site)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{site}: no mistakes (2 connections, 4 devices, 12 points)\n"
+    assert result.stdout == f"{site}: no mistakes (2 connections, 4 devices, 15 points)\n"
 
 
 def test_every_mistake_stands_on_a_line_of_its_own(site: Path) -> None:

@@ -1,6 +1,6 @@
 """Settings of Modbus connections, made without a site file."""
 
-from drivers.decoders.modbus_point import ModbusPointOptions, PointType, Table
+from drivers.decoders.modbus_point import ModbusPointOptions, PointType, StatusRule, Table
 from drivers.decoders.registers import WordOrder
 from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions
 from edge.domain.quantity import IDENTITY, Conversion
@@ -17,6 +17,10 @@ def point(
     scale: float = 1.0,
     raw_offset: float = 0.0,
     invalid_raw: tuple[int, ...] = (),
+    unsupported_raw: tuple[int, ...] = (),
+    bad_when_bits: StatusRule | tuple[StatusRule, ...] = (),
+    decimals_address: int | None = None,
+    own_request: bool = False,
     unit: str | None = "Cel",
     quantity: str | None = None,
     conversion: Conversion = IDENTITY,
@@ -29,6 +33,10 @@ def point(
         scale=scale,
         raw_offset=raw_offset,
         invalid_raw=invalid_raw,
+        unsupported_raw=unsupported_raw,
+        bad_when_bits=bad_when_bits,
+        decimals_address=decimals_address,
+        own_request=own_request,
     )
     assert not options.mistakes()
     return PointSettings(
@@ -46,6 +54,10 @@ def device(device_id: str, *points: PointSettings, options: ModbusDeviceOptions 
     )
 
 
+def on_line(options: ModbusConnectionOptions, *devices: DeviceSettings) -> ConnectionSettings:
+    return ConnectionSettings(id="wire", driver="modbus", options=options, devices=devices)
+
+
 def connection(
     port: int, *devices: DeviceSettings, response_timeout_ms: int = 100, request_gap_ms: int = 0, quiet_ms: int = 0
 ) -> ConnectionSettings:
@@ -56,4 +68,4 @@ def connection(
         request_gap_ms=request_gap_ms,
         quiet_ms=quiet_ms,
     )
-    return ConnectionSettings(id="wire", driver="modbus", options=options, devices=devices)
+    return on_line(options, *devices)

@@ -38,6 +38,10 @@ class Site:
         return self.directory / "site.toml"
 
     @property
+    def event_store_uri(self) -> str:
+        return f"esdb://127.0.0.1:{self.store_port}?tls=false"
+
+    @property
     def state(self) -> Path:
         return self.directory / "gateway"
 
@@ -94,7 +98,7 @@ class Site:
 
     def events(self) -> list[dict[str, Any]]:
         """Everything in the store, in the store's order."""
-        done = self.verb("events", "tail", "--uri", f"esdb://127.0.0.1:{self.store_port}?tls=false")
+        done = self.verb("events", "tail", "--uri", self.event_store_uri)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def pending(self) -> int:
@@ -117,16 +121,12 @@ class Site:
 
 
 @contextmanager
-def open_site(*, poll_interval_s: float = 0.5) -> Iterator[Site]:
-    """Lay out a demo site in a short temporary directory; end whatever still runs afterwards."""
+def open_empty_site() -> Iterator[Site]:
+    """Make a short temporary directory for a site; end whatever still runs afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="ge-"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    text = render_demo_site(event_store_uri=f"esdb://127.0.0.1:{port}?tls=false")
-    # The connections' intervals; a device that has its own keeps it.
-    text = re.sub(r"^poll_interval_s = \d+$", f"poll_interval_s = {poll_interval_s}", text, flags=re.MULTILINE)
-    (directory / "greenhouse.toml").write_text(text)
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(directory)}
     environment.pop("RUNTIME_DIRECTORY", None)
     site = Site(directory=directory, environment=environment, store_port=port)
@@ -138,3 +138,14 @@ def open_site(*, poll_interval_s: float = 0.5) -> Iterator[Site]:
             process.kill()
             process.wait(WAIT_S)
         shutil.rmtree(directory)
+
+
+@contextmanager
+def open_site(*, poll_interval_s: float = 0.5) -> Iterator[Site]:
+    """Lay out a demo site."""
+    with open_empty_site() as site:
+        text = render_demo_site(event_store_uri=site.event_store_uri)
+        # The connections' intervals; a device that has its own keeps it.
+        text = re.sub(r"^poll_interval_s = \d+$", f"poll_interval_s = {poll_interval_s}", text, flags=re.MULTILINE)
+        (site.directory / "greenhouse.toml").write_text(text)
+        yield site

@@ -1,0 +1,117 @@
+from collections.abc import Sequence
+
+import click
+import pytest
+
+from edge.cli.live_view import render
+from edge.domain.event import Json
+
+OUTBOX: Json = {
+    "pendingByStream": {},
+    "lastPosition": 7,
+    "committedAgeS": 0.2,
+    "isFailing": False,
+    "refused": 0,
+    "quarantined": 0,
+    "blocksDamaged": 0,
+    "parked": {},
+}
+
+
+def status(*seen: Json) -> Json:
+    return {
+        "gatewayId": "north-1",
+        "version": "0.1.0",
+        "pid": 1,
+        "clock": "synchronized",
+        "now": "2026-11-23T10:15:00.000Z",
+        "eventStore": {"state": "forwarding", "lastError": None},
+        "outbox": OUTBOX,
+        "fleet": {"connections": [{"connectionId": "broker", "seen": list(seen)}], "devices": []},
+    }
+
+
+def seen(name: str, *, age_ms: int) -> Json:
+    last_seen_ms = 1_795_428_900_000 - age_ms
+    return {
+        "groupId": "zigbee-{name}",
+        "name": name,
+        "topic": name,
+        "lastSeenMs": last_seen_ms,
+        "reason": "not in names",
+    }
+
+
+def lines_of(*names: Json) -> Sequence[str]:
+    return [click.unstyle(line) for line in render(status(*names), width=80)]
+
+
+def test_a_name_that_is_no_device_is_shown_with_the_reason() -> None:
+    assert "seen         Bench 9 behind broker, 30 s ago, no device: not in names" in lines_of(
+        seen("Bench 9", age_ms=30_000)
+    )
+
+
+def test_the_newest_names_are_shown_and_the_others_counted() -> None:
+    lines = lines_of(*(seen(f"n{number}", age_ms=number * 1000) for number in range(9, -1, -1)))
+    assert [line.split()[1] for line in lines if line.startswith("seen")] == ["n0", "n1", "n2", "n3", "n4"]
+    assert "             and 5 more (--json has them)" in lines
+
+
+def test_a_line_is_not_longer_than_the_screen() -> None:
+    (line,) = (line for line in lines_of(seen("x" * 200, age_ms=1)) if line.startswith("seen"))
+    assert len(line) == 80
+
+
+def test_a_site_without_unknown_names_says_nothing_of_them() -> None:
+    assert not any("seen" in line for line in lines_of())
+
+
+def device(number: int, condition: str = "answering", *, point_count: int = 1) -> Json:
+    reading: Json = {"value": 21.25 + number, "unit": "Cel", "quality": "good", "reason": None}
+    return {
+        "deviceId": f"bench{number}-climate",
+        "condition": condition,
+        "pollIntervalS": 5.0,
+        "heardAgeS": 1.25,
+        "configVersion": 3,
+        "samplesAccepted": 12_345,
+        "lastError": "no answer within 1 s " * 9,
+        "readings": {f"point_number_{point}": reading for point in range(point_count)} if point_count else {},
+    }
+
+
+def site_of(*devices: Json) -> Json:
+    return {**status(), "fleet": {"connections": [], "devices": list(devices)}}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+@pytest.mark.parametrize("point_count", [0, 1, 2, 9])
+def test_no_line_of_the_table_is_longer_than_the_screen(width: int, point_count: int) -> None:
+    devices = [device(number, point_count=point_count) for number in range(3)]
+    lines = [click.unstyle(line) for line in render(site_of(*devices), width=width)]
+    assert all(len(line) <= width for line in lines)
+
+
+def test_a_reading_is_shown_whole_or_not_at_all() -> None:
+    (line,) = [
+        click.unstyle(line)
+        for line in render(site_of(device(1, point_count=9)), width=120)
+        if "bench1" in click.unstyle(line)
+    ]
+    assert line.endswith("°C  …")
+
+
+def test_a_small_screen_shows_who_has_troubles_and_counts_the_others() -> None:
+    devices = [device(number, "lost" if number == 17 else "answering") for number in range(20)]
+    lines = [click.unstyle(line) for line in render(site_of(*devices), width=80, height=14)]
+    assert len(lines) == 14
+    shown = [line.split()[0] for line in lines if line.startswith("bench")]
+    assert "bench17-climate" in shown
+    assert f"and {20 - len(shown)} more that are well (`status` lists all)" in lines
+
+
+def test_a_large_screen_shows_all() -> None:
+    lines = render(site_of(*[device(number) for number in range(20)]), width=120, height=40)
+    assert sum("bench" in line for line in lines) == 20
+    assert len(lines) <= 40
