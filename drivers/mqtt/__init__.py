@@ -1,13 +1,19 @@
 """MQTT devices behind a broker. Importing this loads no transport."""
 
 from drivers.mqtt.options import MqttConnectionOptions, MqttDeviceOptions, MqttPointOptions
+from drivers.mqtt.site_check import cautions, mistakes
 from edge.domain.driver import Driver, DriverContext, DriverKind
 from edge.domain.settings import ConnectionSettings
+
+# A device that reports every five minutes, the default of most, has missed two reports.
+MAX_SILENCE_S = 600.0
 
 
 def create(connection: ConnectionSettings, context: DriverContext) -> Driver:
     """Make the driver of one connection."""
-    raise NotImplementedError
+    from drivers.mqtt.driver import MqttDriver  # noqa: PLC0415 - a gateway without MQTT never loads paho
+
+    return MqttDriver(connection, context)
 
 
 KIND = DriverKind(
@@ -17,4 +23,7 @@ KIND = DriverKind(
     device_options=MqttDeviceOptions,
     point_options=MqttPointOptions,
     create=create,
+    mistakes=mistakes,
+    cautions=cautions,
+    max_silence_s=MAX_SILENCE_S,
 )

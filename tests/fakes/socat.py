@@ -1,7 +1,6 @@
-"""Wires by socat, a process each: a serial adapter, a TCP line. They are pulled and plugged in as a test likes."""
+"""Wires by socat: a serial adapter that is pulled and plugged in as a test likes, and programs that use a port."""
 
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -22,26 +21,22 @@ class Wire:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, ready: str = "starting data transfer") -> None:
-        """Run socat, and wait until it has said that it is ready."""
+    def start(self) -> None:
+        """Run socat, and wait until it has joined both ends."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline_s = time.monotonic() + WAIT_S
-        while ready not in (said := self._log.read_text()):
+        while "starting data transfer" not in (said := self._log.read_text()):
             assert self._process.poll() is None, said
             assert time.monotonic() < deadline_s, said
             time.sleep(0.01)
 
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def end(self) -> None:
+        """Part them again."""
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(number)
+            process.terminate()
             process.wait(WAIT_S)
-
-    def hold(self) -> None:
-        """Let nothing through from now on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
 
 
 class Cable:
@@ -66,27 +61,6 @@ class Cable:
             os.close(self._held.pop())
 
 
-class Relay:
-    """A line to a TCP port of this machine, for one connection at a time."""
-
-    def __init__(self, folder: Path, port: int, target_port: int) -> None:
-        self._wire = Wire(
-            folder / "relay.log", [f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr", f"TCP:127.0.0.1:{target_port}"]
-        )
-
-    def plug(self) -> None:
-        """Wait for the connection."""
-        self._wire.start("listening on")
-
-    def hold(self) -> None:
-        """Let nothing through from now on; both sides find the line open and full of patience."""
-        self._wire.hold()
-
-    def cut(self) -> None:
-        """Close the connection; what was held is lost."""
-        self._wire.end(signal.SIGKILL)
-
-
 @contextmanager
 def wire(log: Path, *ends: str) -> Iterator[None]:
     """Join two ends, as socat writes them, for the length of the context."""
@@ -107,14 +81,3 @@ def cable(folder: Path) -> Iterator[Cable]:
         yield joined
     finally:
         joined.pull()
-
-
-@contextmanager
-def relay(folder: Path, port: int, target_port: int) -> Iterator[Relay]:
-    """Plug in a relay for the length of the context."""
-    joined = Relay(folder, port, target_port)
-    try:
-        joined.plug()
-        yield joined
-    finally:
-        joined.cut()

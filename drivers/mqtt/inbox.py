@@ -1,0 +1,118 @@
+"""What came on one connection to the broker and is not acknowledged yet. Pure: the driver sends the acknowledgements.
+
+There is a new inbox for each connection: a packet id means nothing on another one, so what was accepted too late finds
+nothing to acknowledge here, and comes again.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from drivers.mqtt.device import Message
+from edge.domain.reading import Sample
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One message, and how much is still owed to it."""
+
+    message: Message
+    # 0: the broker wants no acknowledgement.
+    packet_id: int
+    # Why it could not be taken; empty = it could.
+    trouble: str = ""
+    # Devices that have not looked at it, and samples of it that are not accepted. The first is the routing itself.
+    owed: int = 1
+
+
+class Inbox:
+    """The messages of one connection, in order of arrival."""
+
+    def __init__(self, *, inflight_max: int) -> None:
+        self._inflight_max = inflight_max
+        # In order of arrival, up to the first one that is owed nothing: that order is the order of acknowledgement.
+        self._deliveries: deque[Delivery] = deque()
+        self._waiting: deque[Delivery] = deque()
+        # By the identity of the sample, which stays unique because the sample is kept.
+        self._samples: dict[int, tuple[Sample, Delivery]] = {}
+        # (topic filter, reason)
+        self.refusals: deque[tuple[str, str]] = deque()
+        self.is_subscribed = False
+        # Why the connection is over; None = it is not.
+        self.end: str | None = None
+        self._has_news = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many messages are unacknowledged as may be."""
+        return len(self._deliveries) >= self._inflight_max
+
+    # What the session tells.
+
+    def arrived(self, message: Message, packet_id: int) -> None:
+        """Take a message in."""
+        self._take_in(Delivery(message, packet_id))
+
+    def unreadable(self, message: Message, trouble: str, packet_id: int) -> None:
+        """Take in that there was a message."""
+        self._take_in(Delivery(message, packet_id, trouble))
+
+    def subscribed(self) -> None:
+        """Note that from now on everything comes that was asked for."""
+        self.is_subscribed = True
+        self._has_news.set()
+
+    def refused(self, topic_filter: str, reason: str) -> None:
+        """Note that nothing will come under a filter."""
+        self.refusals.append((topic_filter, reason))
+        self._has_news.set()
+
+    def lost(self, reason: str) -> None:
+        """Note that nothing more will come."""
+        self.end = reason
+        self._has_news.set()
+
+    def _take_in(self, delivery: Delivery) -> None:
+        self._deliveries.append(delivery)
+        self._waiting.append(delivery)
+        self._has_news.set()
+
+    # What the driver does.
+
+    async def begin(self) -> None:
+        """Wait until everything comes that was asked for: or as much has come as may, with the answer behind it."""
+        while not self.is_subscribed and not self.is_full and self.end is None:
+            await self.wait()
+
+    async def wait(self) -> None:
+        """Wait for anything new."""
+        self._has_news.clear()
+        await self._has_news.wait()
+
+    def next(self) -> Delivery | None:
+        """Return the next message that nobody looked at; None if there is none."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def owe(self, delivery: Delivery, samples: Sequence[Sample]) -> None:
+        """Note that a message is not done before these samples are accepted."""
+        delivery.owed += len(samples)
+        for sample in samples:
+            self._samples[id(sample)] = (sample, delivery)
+
+    def accepted(self, samples: Sequence[Sample]) -> None:
+        """Note that these are on disk. Those of an earlier connection are not known here, and change nothing."""
+        for sample in samples:
+            if (known := self._samples.pop(id(sample), None)) is not None:
+                known[1].owed -= 1
+
+    def released(self) -> list[int]:
+        """Return, once, the packet ids that may be acknowledged now, in order."""
+        packet_ids: list[int] = []
+        while self._deliveries and self._deliveries[0].owed == 0:
+            if packet_id := self._deliveries.popleft().packet_id:
+                packet_ids.append(packet_id)
+        return packet_ids

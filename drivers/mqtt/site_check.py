@@ -1,0 +1,65 @@
+"""What is wrong, or allowed and yet fails in the field, with a whole connection to a broker."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from drivers.mqtt.broker import address
+from drivers.mqtt.device import DeviceMessages, device_mistakes
+from drivers.mqtt.newcomers import group_patterns
+from drivers.mqtt.options import MqttConnectionOptions, MqttDeviceOptions
+from drivers.mqtt.topics import ALL_LEVELS, NAME, ONE_LEVEL, filter_mistake, names_a_device, overlap, widest
+from edge.domain.device_group import member_id
+from edge.domain.settings import ConnectionSettings, DeviceGroup
+
+# Comparing each with each takes a second for some thousand; so many wildcards are no site file of a person's.
+WILDCARDS_COMPARED_MAX = 500
+
+
+def mistakes(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
+    """Say what is wrong: of each device, and of each group once."""
+    members = {member_id(group, name) for group in connection.groups for name in group.names}
+    for device in connection.devices:
+        if device.id in members:
+            continue
+        yield from ((device.id, sentence) for sentence in device_mistakes(device))
+        assert isinstance(device.options, MqttDeviceOptions)
+        if names_a_device(device.options.topic):
+            yield device.id, f"topic is {device.options.topic!r}; only a device_group has a place for names"
+    for group in connection.groups:
+        yield from ((group.id, sentence) for sentence in device_mistakes(group.template))
+        yield from ((group.id, sentence) for sentence in _group_mistakes(group))
+
+
+def _group_mistakes(group: DeviceGroup) -> Iterator[str]:
+    options = group.template.options
+    assert isinstance(options, MqttDeviceOptions)
+    if not names_a_device(options.topic):
+        yield f"topic is {options.topic!r}; in a device_group it holds {NAME} where the name of each device stands"
+    elif not group_patterns(group):
+        yield "subscribe has no topic with {topic}: no message could say whose it is"
+    for topic_filter in group.exclude:
+        if (mistake := filter_mistake(topic_filter)) is not None:
+            yield f"except has {topic_filter!r}; it {mistake}"
+    for name in group.names:
+        if ONE_LEVEL in name or ALL_LEVELS in name:
+            yield f"names has {name!r}; no topic holds {ONE_LEVEL} or {ALL_LEVELS}"
+
+
+def cautions(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
+    """Say what is allowed and yet fails in the field."""
+    options = connection.options
+    assert isinstance(options, MqttConnectionOptions)
+    broker = address(options)
+    if options.credential is not None and not broker.is_encrypted and not broker.is_this_machine:
+        yield "", "url says mqtt://: the password of the credential crosses the network readable; mqtts:// hides it"
+    if options.protocol != "3.1.1":
+        for one, other in _partly_overlapping(connection):
+            both = f"the topics {one} and {other} overlap in part: what comes under both is delivered twice by MQTT 5, "
+            yield "", f"{both}and is two readings unless its payload has a time or an identity"
+
+
+def _partly_overlapping(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
+    filters = [each for device in connection.devices for each in DeviceMessages(device, time_zone="UTC").filters]
+    patterns = [pattern.filter for group in connection.groups for pattern in group_patterns(group)]
+    wide = [each for each in widest([*filters, *patterns]) if ONE_LEVEL in each or ALL_LEVELS in each]
+    yield from (pair for pair in combinations(wide[:WILDCARDS_COMPARED_MAX], 2) if overlap(*pair))

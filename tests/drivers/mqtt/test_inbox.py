@@ -1,0 +1,85 @@
+"""The order of acknowledgement, against a model that looks at all messages each time."""
+
+import random
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.mqtt.device import Message
+from drivers.mqtt.inbox import Delivery, Inbox
+from edge.domain.reading import Reading, Sample
+
+
+def message(number: int) -> Message:
+    return Message(topic=f"house/{number}", payload=b"1", received_at_ms=0)
+
+
+def samples(count: int) -> list[Sample]:
+    return [Sample(device_id="bench", readings={"level": Reading(value=1.0, unit="m")}) for _ in range(count)]
+
+
+def looked_at(inbox: Inbox, counts: Sequence[int]) -> list[tuple[Delivery, list[Sample]]]:
+    """Let messages arrive that give so many samples each; packet ids start at 1."""
+    looked: list[tuple[Delivery, list[Sample]]] = []
+    for number, count in enumerate(counts, 1):
+        inbox.arrived(message(number), number)
+        delivery = inbox.next()
+        assert delivery is not None
+        own = samples(count)
+        inbox.owe(delivery, own)
+        delivery.owed -= 1
+        looked.append((delivery, own))
+    return looked
+
+
+@given(st.lists(st.integers(0, 3), max_size=8), st.randoms(use_true_random=False))
+def test_a_message_is_released_once_when_it_and_all_before_it_are_done(
+    counts: list[int], chance: random.Random
+) -> None:
+    inbox = Inbox(inflight_max=100)
+    looked = looked_at(inbox, counts)
+    left = {delivery.packet_id: len(own) for delivery, own in looked}
+    order = [(delivery.packet_id, sample) for delivery, own in looked for sample in own]
+    chance.shuffle(order)
+    released = inbox.released()
+    for packet_id, sample in order:
+        inbox.accepted([sample])
+        left[packet_id] -= 1
+        released += inbox.released()
+        done = next((number for number, owed in left.items() if owed), len(counts) + 1)
+        assert released == list(range(1, done))
+    assert released == list(range(1, len(counts) + 1))
+    assert len(inbox) == 0
+
+
+def test_equal_samples_are_told_apart() -> None:
+    inbox = Inbox(inflight_max=10)
+    (_, [first]), (_, [second]) = looked_at(inbox, [1, 1])
+    assert first == second
+    inbox.accepted([second])
+    assert inbox.released() == []
+    inbox.accepted([first])
+    assert inbox.released() == [1, 2]
+
+
+def test_a_sample_that_is_accepted_twice_or_came_on_another_connection_changes_nothing() -> None:
+    old, inbox = Inbox(inflight_max=10), Inbox(inflight_max=10)
+    [(_, early)] = looked_at(old, [2])
+    [(_, own)] = looked_at(inbox, [2])
+    inbox.accepted(early)
+    inbox.accepted([own[0], own[0]])
+    assert inbox.released() == []
+    inbox.accepted([own[1]])
+    assert inbox.released() == [1]
+
+
+def test_a_message_without_packet_id_is_only_forgotten() -> None:
+    inbox = Inbox(inflight_max=1)
+    inbox.arrived(message(0), 0)
+    delivery = inbox.next()
+    assert delivery is not None
+    assert inbox.is_full
+    delivery.owed -= 1
+    assert inbox.released() == []
+    assert not inbox.is_full
