@@ -76,7 +76,7 @@ class PushedDriver(Protocol):
         """Open the transport for the length of the context. Raises ConnectionLost."""
 
     async def receive(self) -> Sequence[Sample]:
-        """Wait for what comes next: one or more samples, in order of arrival.
+        """Wait for what comes next: samples in order of arrival (none, where only new names of groups came).
 
         Raises ConnectionLost, or DeviceUnreachable (a device that announced its leaving) and MalformedResponse for one
         device or message, after which `receive` goes on. While the outbox is full nobody calls it: what arrives
