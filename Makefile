@@ -38,7 +38,8 @@ peers:
 
 # The slower proof: more seeds, more kills. Not part of `make test`.
 faults: $(VENV)/ready-dev
-	GREENHOUSE_EDGE_SEEDS=3000 GREENHOUSE_EDGE_KILLS=100 $(BIN)/pytest --numprocesses 2 --dist loadgroup --timeout 1800 tests/simulation tests/system
+	GREENHOUSE_EDGE_SEEDS=3000 GREENHOUSE_EDGE_KILLS=100 GREENHOUSE_EDGE_DISTURBED_READS=60000 \
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --timeout 1800 tests/simulation tests/system tests/drivers/modbus tests/peers
 
 bench: $(VENV)/ready
 	$(BIN)/greenhouse-edge bench

@@ -1,107 +1,131 @@
 """Asks the Modbus devices of one connection for their points."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
-from drivers.decoders.modbus_point import ModbusPointOptions, PointCodec
-from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions
-from drivers.modbus.plan import Block, plan_blocks, replaced, split
-from drivers.modbus.wire import ILLEGAL_DATA_ADDRESS, RequestRefused, Wire, open_wire
+from drivers.decoders.modbus_device import ReadBlock
+from drivers.modbus.device import PAUSE_S_WAITED, ModbusDevice
+from drivers.modbus.options import ModbusConnectionOptions
+from drivers.modbus.owed import OwedAnswers
+from drivers.modbus.plan import Block
+from drivers.modbus.question import Question
+from drivers.modbus.wire import BUSY, ILLEGAL_DATA_ADDRESS, RequestRefused, Wire, open_wire
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse
-from edge.domain.reading import Reading, Reason, Sample, bad
-from edge.domain.settings import ConnectionSettings, DeviceSettings
+from edge.domain.reading import Sample
+from edge.domain.settings import ConnectionSettings
 
 # So many requests in a row without any answer, from whatever device, and the link itself is doubted and opened anew.
 UNANSWERED_MAX = 3
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 
-@dataclass(slots=True, kw_only=True)
-class _Device:
-    """What is prepared for a device once, and what was learnt about it."""
-
-    options: ModbusDeviceOptions
-    points: Mapping[str, ModbusPointOptions]
-    codecs: Mapping[str, PointCodec]
-    blocks: tuple[Block, ...]
-
-
 class ModbusDriver:
-    """A PolledDriver for one Modbus/TCP host and the units behind it."""
+    """A PolledDriver for one Modbus/TCP host or one line, and the units behind it."""
 
     def __init__(self, connection: ConnectionSettings) -> None:
         assert isinstance(connection.options, ModbusConnectionOptions)
         self._options = connection.options
-        self._devices = {device.id: _prepared(device) for device in connection.devices}
+        self._devices = {device.id: ModbusDevice(device) for device in connection.devices}
+        self._owed = OwedAnswers()
         self._wire: Wire | None = None
         self._unanswered = 0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Connect for the length of the context. Raises ConnectionLost."""
-        async with open_wire(self._options) as wire:
+        async with open_wire(self._options, self._owed) as wire:
             self._wire = wire
             self._unanswered = 0
+            for device in self._devices.values():
+                device.begin_setup()
             try:
                 yield
             finally:
                 self._wire = None
 
     async def poll(self, device_id: str) -> Sample:
-        """Read all points of one device.
+        """Read all points of one device; before that, write what its setup asks for.
 
         The first request without an answer ends the poll: a dead unit costs the others one response time-out.
         """
         device = self._devices[device_id]
-        readings: dict[str, Reading] = {}
+        read: list[ReadBlock] = []
         troubles: list[Exception] = []
-        for block in device.blocks:
-            try:
-                readings |= await self._read(device_id, block)
-            except (RequestRefused, MalformedResponse) as error:
-                troubles.append(error)
-            except DeviceUnreachable as error:
-                troubles.append(error)
-                break
+        try:
+            if not await self._set_up(device):
+                return Sample(device_id=device_id, readings=device.warming_up())
+            for block in device.blocks:
+                try:
+                    read += await self._read(device, block)
+                except (RequestRefused, MalformedResponse) as error:
+                    troubles.append(error)
+        except DeviceUnreachable as error:
+            troubles.append(error)
+            if not read:
+                # It may have lost its power, and with it what the setup had written.
+                device.begin_setup()
+        readings = device.readings(read) if read else {}
         if readings:
-            return Sample(device_id=device_id, readings=_completed(device, readings))
+            return Sample(device_id=device_id, readings=readings)
         raise self._verdict(device_id, troubles)
 
-    async def _read(self, device_id: str, block: Block) -> Mapping[str, Reading]:
-        """Read one block; where the device refuses it for its addresses, read its points one by one from now on."""
-        device = self._devices[device_id]
+    async def _set_up(self, device: ModbusDevice) -> bool:
+        """Write what is left of the setup. False while a pause of it lasts; meanwhile the line is free for others."""
+        now_s = asyncio.get_running_loop().time
+        while not device.is_set_up(now_s()):
+            wait_s = device.wait_s(now_s())
+            if wait_s > PAUSE_S_WAITED:
+                return False
+            await asyncio.sleep(wait_s)
+            write = device.next_write()
+            if write is not None:
+                await self._write(device, write)
+                device.written(now_s())
+        return True
+
+    async def _write(self, device: ModbusDevice, question: Question) -> None:
         try:
-            return _readings(device, block, await self._ask(device, block))
+            await self._counted(self._open_wire().write(question, device.options.pace))
         except RequestRefused as refusal:
-            if refusal.code != ILLEGAL_DATA_ADDRESS or len(block.point_ids) == 1:
+            if refusal.code in BUSY:
+                raise MalformedResponse(f"{device.id} puts its setup off, with {refusal}") from refusal
+            # Its readings may be worth something without (a drive that is run by hand); what they lack shows there.
+            log.warning("modbus_setup_refused", device_id=device.id, request=question.text, error=str(refusal))
+
+    async def _read(self, device: ModbusDevice, block: Block) -> Sequence[ReadBlock]:
+        """Read one block; where the device refuses it for its addresses, read its points one by one from now on."""
+        try:
+            return [await self._ask(device, block)]
+        except RequestRefused as refusal:
+            parts = device.split(block) if refusal.code == ILLEGAL_DATA_ADDRESS else ()
+            if not parts:
                 raise
-        parts = split(block, device.points)
-        device.blocks = replaced(device.blocks, block, parts)
-        log.info("modbus_block_split", device_id=device_id, table=block.table, address=block.address, count=block.count)
-        readings: dict[str, Reading] = {}
+        read = []
         for part in parts:
             try:
-                readings |= _readings(device, part, await self._ask(device, part))
+                read.append(await self._ask(device, part))
             except RequestRefused:
                 continue
-        if not readings:
+        if not read:
             raise RequestRefused(ILLEGAL_DATA_ADDRESS)
-        return readings
+        return read
 
-    async def _ask(self, device: _Device, block: Block) -> Sequence[int | bool]:
-        if self._wire is None:
-            raise ConnectionLost("the connection is not open")
+    async def _ask(self, device: ModbusDevice, block: Block) -> ReadBlock:
+        values = await self._counted(self._open_wire().read(device.options.address, block, device.options.pace))
+        device.look_for_unsupported(block, values)
+        return ReadBlock(table=block.table, address=block.address, values=values)
+
+    async def _counted(self, request: Awaitable[T]) -> T:
+        """Count the requests in a row that nobody answered."""
         try:
-            values = await self._wire.read(
-                device.options.address,
-                block,
-                response_timeout_ms=device.options.response_timeout_ms,
-                request_gap_ms=device.options.request_gap_ms,
-            )
+            answer = await request
         except DeviceUnreachable:
             self._unanswered += 1
             raise
@@ -109,45 +133,20 @@ class ModbusDriver:
             self._unanswered = 0
             raise
         self._unanswered = 0
-        return values
+        return answer
+
+    def _open_wire(self) -> Wire:
+        if self._wire is None:
+            raise ConnectionLost("the connection is not open")
+        return self._wire
 
     def _verdict(self, device_id: str, troubles: Sequence[Exception]) -> Exception:
         """Say what a poll without any value means."""
-        assert troubles, "a device has at least one point"
+        if not troubles:
+            return MalformedResponse(f"{device_id} says of each of its points that it does not have it")
         worst = troubles[-1]
         if isinstance(worst, RequestRefused):
             return MalformedResponse(f"{device_id} refused every request, with {worst}")
         if isinstance(worst, DeviceUnreachable) and self._unanswered >= max(UNANSWERED_MAX, len(self._devices)):
             return ConnectionLost(f"no device has answered the last {self._unanswered} requests: {worst}")
         return worst
-
-
-def _prepared(device: DeviceSettings) -> _Device:
-    assert isinstance(device.options, ModbusDeviceOptions)
-    points: dict[str, ModbusPointOptions] = {}
-    for point in device.points:
-        assert isinstance(point.options, ModbusPointOptions)
-        points[point.id] = point.options
-    return _Device(
-        options=device.options,
-        points=points,
-        codecs={point.id: PointCodec(point) for point in device.points},
-        blocks=plan_blocks(points, device.options),
-    )
-
-
-def _readings(device: _Device, block: Block, values: Sequence[int | bool]) -> dict[str, Reading]:
-    readings: dict[str, Reading] = {}
-    for point_id in block.point_ids:
-        point = device.points[point_id]
-        start = point.address - block.address
-        readings[point_id] = device.codecs[point_id].reading(values[start : start + point.length])
-    return readings
-
-
-def _completed(device: _Device, readings: Mapping[str, Reading]) -> dict[str, Reading]:
-    """All points in the profile's order; those that could not be read are bad."""
-    return {
-        point_id: readings.get(point_id) or bad(Reason.COMM_ERROR, codec.unit)
-        for point_id, codec in device.codecs.items()
-    }

@@ -1,199 +1,236 @@
-"""One Modbus/TCP host: one request at a time, every wait bounded, every answer checked. Owns all of pymodbus's traps.
+"""One Modbus host or line: one request at a time, every wait bounded, no answer taken for another's.
 
-What pymodbus 3.16 does by itself and what is done about it (facts/libraries.md 1.2 and 1.3):
-- a peer that closes while a request is pending lets the request wait its whole time-out: it is failed at once;
-- an answer it cannot decode escapes into asyncio's exception log: it becomes the request's failure;
-- after four silent requests it closes a link that is fine (a dead unit behind a gateway): that is switched off;
-- an answer is matched by unit and transaction only: function code and count are checked here.
+Also for tools: `open_wire(options)`, then `wire.read(unit, block)` tells whether a unit answers (it did, unless that
+raises DeviceUnreachable: RequestRefused and MalformedResponse are answers, too) and what its registers hold.
+
+Between requests the line is silent for a gap; after a request that failed it is silent for longer, and whatever arrives
+then answers nothing. `owed.py` says when that is not enough on RTU transports, and what is done instead.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ConnectionException, ModbusIOException
-from pymodbus.framer.socket import FramerSocket
-from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
-
-from drivers.decoders.modbus_point import BIT_TABLES, Table
-from drivers.modbus.options import ModbusConnectionOptions
+from drivers.decoders.modbus_pdu import exception_text
+from drivers.decoders.modbus_point import BIT_TABLES
+from drivers.modbus.line_time import line_time
+from drivers.modbus.link import Link
+from drivers.modbus.listener import RtuListener, TcpListener
+from drivers.modbus.options import USUAL_PACE, ModbusConnectionOptions, Pace
+from drivers.modbus.owed import OwedAnswers
 from drivers.modbus.plan import Block
+from drivers.modbus.question import Question, bits_of, read_question, registers_of
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse
 
-FUNCTION_CODES: dict[Table, int] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 # Gateway path unavailable, gateway target failed to respond: said by the gateway for a unit that does not answer.
 NO_ANSWER_BEHIND_GATEWAY = frozenset({10, 11})
 ILLEGAL_DATA_ADDRESS = 2
-
-# pymodbus logs each silent request as an error; what matters is raised, and logged by the collector once.
-_pymodbus_log = logging.getLogger("pymodbus")
-if _pymodbus_log.level == logging.NOTSET:
-    _pymodbus_log.setLevel(logging.CRITICAL)
+# Acknowledge (it takes longer), busy: the same request may succeed the next time.
+BUSY = frozenset({5, 6})
+# However late a unit was seen to be, and however much noise arrives: the other units' turn comes.
+QUIET_S_MAX = 2.0
 
 
 class RequestRefused(Exception):  # noqa: N818 - the device's word
     """The device answered with an exception code: it is there, but does not give these points."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"exception {code}")
+        super().__init__(exception_text(code))
         self.code = code
 
 
+class _Silence(Exception):  # noqa: N818
+    """The time for an answer is over."""
+
+
 class Wire:
-    """An open connection to one host. Cancelling a request closes it: no late answer can meet another question."""
+    """An open connection. Cancelling a request closes it: no late answer can meet another question on it."""
 
-    def __init__(self, client: AsyncModbusTcpClient, options: ModbusConnectionOptions) -> None:
-        self._client = client
+    def __init__(self, options: ModbusConnectionOptions, owed: OwedAnswers) -> None:
         self._options = options
-        self._quiet_until = 0.0
+        self._owed = owed
+        self._loop = asyncio.get_running_loop()
+        self._rtu = RtuListener(owed) if options.is_rtu else None
+        self._listener: RtuListener | TcpListener = self._rtu or TcpListener()
+        self.link = Link(options, on_bytes=self._receive, on_lost=self._lose)
+        self._line = line_time(options)
+        self._turn = asyncio.Lock()
+        self._answer: asyncio.Future[bytes] | None = None
+        self._heard_s = 0.0
+        # What an earlier life of ours asked is answered, or never will be, before our first request.
+        self._ready_s = self._loop.time() + options.quiet_ms / 1000 if options.is_rtu else 0.0
 
-    async def read(
-        self, unit: int, block: Block, *, response_timeout_ms: int | None, request_gap_ms: int | None
-    ) -> Sequence[int | bool]:
+    async def read(self, unit: int, block: Block, pace: Pace = USUAL_PACE) -> Sequence[int | bool]:
         """Ask for one block; returns exactly its registers or bits.
 
         Raises RequestRefused, DeviceUnreachable, MalformedResponse or ConnectionLost.
         """
-        await self._pause()
-        if not self._client.connected:
-            raise ConnectionLost(f"{self._where()} has closed the connection")
-        timeout_ms = self._options.response_timeout_ms if response_timeout_ms is None else response_timeout_ms
-        self._client.ctx.comm_params.timeout_connect = timeout_ms / 1000
-        quiet_ms = self._options.quiet_ms
+        question = read_question(unit, block.table, block.address, block.count)
+        async with self._turn:
+            if self._rtu is not None and self._owed.is_doubtful(question, self._loop.time()):
+                await self._fence(unit, block, pace)
+            pdu = await self._ask(question, pace)
+        return bits_of(pdu, block.count) if block.table in BIT_TABLES else registers_of(pdu)
+
+    async def write(self, question: Question, pace: Pace = USUAL_PACE) -> None:
+        """Send a write, or a maker's own frame, and wait until the unit confirms it.
+
+        On a line with echo the confirmation of FC05 and FC06 is the second copy. Whether the line has one is found out
+        by a read before. Confirmed is not effective: only the value read back says what the device made of it.
+        Raises as `read`.
+        """
+        async with self._turn:
+            if self._rtu is not None and self._rtu.echoes is None and question.may_equal_its_answer:
+                await self._find_echo(question.unit, pace)
+            await self._ask(question, pace)
+
+    async def _find_echo(self, unit: int, pace: Pace) -> None:
+        """Read something, if only to be refused: what comes back shows whether the line has an echo."""
         try:
-            values = self._checked(await self._answer(unit, block), unit, block)
-            quiet_ms = 0
+            await self._ask(read_question(unit, "holding", 0, 1), pace)
+        except (RequestRefused, MalformedResponse):
+            return
+
+    async def _fence(self, unit: int, block: Block, pace: Pace) -> None:
+        """Have the unit answer something else first: then what it owes of this kind does not come any more."""
+        fence = self._owed.fence(unit, block, self._loop.time())
+        if fence is None:
+            raise DeviceUnreachable(f"unit {unit} at {self._options.where} may still answer an older request")
+        try:
+            await self._ask(fence, pace)
         except RequestRefused:
-            quiet_ms = 0
+            return
+
+    async def _ask(self, question: Question, pace: Pace) -> bytes:
+        """Send one request; returns the PDU of its answer. Keeps all silences before and after."""
+        await self._wait_for_silence()
+        if not self.link.is_open:
+            raise ConnectionLost(f"{self._options.where} has closed the connection")
+        now_s = self._loop.time()
+        is_refusal_doubtful = self._rtu is not None and self._owed.is_refusal_doubtful(question, now_s)
+        timeout_ms = _chosen(pace.response_timeout_ms, self._options.response_timeout_ms)
+        try:
+            pdu = await self._exchange(question, timeout_ms / 1000)
+            self._check(question, pdu, is_refusal_doubtful=is_refusal_doubtful)
+        except (DeviceUnreachable, MalformedResponse):
+            await self._keep_quiet(question.unit, now_s)
             raise
         finally:
-            gap_ms = self._options.request_gap_ms if request_gap_ms is None else request_gap_ms
-            self._quiet_until = asyncio.get_running_loop().time() + max(quiet_ms, gap_ms) / 1000
-        return values
+            gap_ms = _chosen(pace.request_gap_ms, self._options.request_gap_ms)
+            repeats_s = self._owed.repeats_by_s(question.unit)
+            self._ready_s = max(self._ready_s, self._loop.time() + max(gap_ms / 1000, repeats_s))
+        return pdu
 
-    async def _pause(self) -> None:
-        """Keep the gap after the last request, and the quiet period after one that failed."""
-        wait_s = self._quiet_until - asyncio.get_running_loop().time()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-
-    async def _answer(self, unit: int, block: Block) -> ModbusPDU:
-        client = self._client
-        reads = {
-            "coil": client.read_coils,
-            "discrete": client.read_discrete_inputs,
-            "holding": client.read_holding_registers,
-            "input": client.read_input_registers,
-        }
+    async def _exchange(self, question: Question, timeout_s: float) -> bytes:
+        now_s = self._loop.time()
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        self._answer = answer
+        frame = self._listener.ask(question, now_s)
+        wait_s = timeout_s + self._line.on_line_s(len(frame) + question.reply_length)
+        timer = self._loop.call_later(wait_s, self._time_out, answer)
+        self.link.send(frame)
         try:
-            return await reads[block.table](block.address, count=block.count, device_id=unit)
+            return await answer
         except asyncio.CancelledError:
-            client.close()
+            self._listener.give_up(self._loop.time())
+            self.link.close()
             raise
-        except ConnectionException as error:
-            raise ConnectionLost(f"{self._where()} closed the connection before it answered unit {unit}") from error
-        except ModbusIOException as error:
-            if client.ctx.recv_buffer:
-                # Half an answer: where the next one begins is unknown, so the stream is of no more use.
-                client.close()
-                raise ConnectionLost(f"{self._where()} sent half an answer for unit {unit}") from error
-            raise DeviceUnreachable(f"unit {unit} at {self._where()} did not answer {_asked(block)}") from error
+        except ConnectionLost:
+            self._listener.give_up(self._loop.time())
+            raise
+        except _Silence:
+            self._explain(question, self._listener.give_up(self._loop.time()))
+        finally:
+            timer.cancel()
+            self._answer = None
 
-    def _checked(self, answer: ModbusPDU, unit: int, block: Block) -> Sequence[int | bool]:
-        asked = f"unit {unit} at {self._where()} answered {_asked(block)}"
-        function_code = FUNCTION_CODES[block.table]
-        if isinstance(answer, ExceptionResponse):
-            if answer.function_code & 0x7F != function_code:
-                raise MalformedResponse(f"{asked} with an exception to function {answer.function_code & 0x7F}")
-            if answer.exception_code in NO_ANSWER_BEHIND_GATEWAY:
-                raise DeviceUnreachable(f"{asked} with exception {answer.exception_code}: the gateway has no answer")
-            raise RequestRefused(answer.exception_code)
-        if answer.function_code != function_code:
-            raise MalformedResponse(f"{asked} with function {answer.function_code} instead of {function_code}")
-        if block.table in BIT_TABLES:
-            # Bits come in whole bytes.
-            if len(answer.bits) != -(-block.count // 8) * 8:
-                raise MalformedResponse(f"{asked} with {len(answer.bits)} bits")
-            return answer.bits[: block.count]
-        if len(answer.registers) != block.count:
-            raise MalformedResponse(f"{asked} with {len(answer.registers)} registers")
-        return answer.registers
+    def _explain(self, question: Question, rest: bytes) -> NoReturn:
+        """Say what became of a request that was not answered in time."""
+        asked = f"unit {question.unit} at {self._options.where}"
+        if not rest:
+            raise DeviceUnreachable(f"{asked} did not answer {question.text}")
+        if self._rtu is None:
+            # Where the next answer begins is unknown, so the stream is of no more use.
+            self.link.close()
+            raise ConnectionLost(f"{asked} sent half an answer to {question.text}: {rest.hex(' ')}")
+        raise MalformedResponse(f"{asked} sent what is no answer to {question.text}: {rest.hex(' ')}")
 
-    def _where(self) -> str:
-        return f"{self._options.host}:{self._options.tcp_port}"
+    def _check(self, question: Question, pdu: bytes, *, is_refusal_doubtful: bool) -> None:
+        """Let only the right function with the right count pass; an exception is told as what it means."""
+        asked = f"unit {question.unit} at {self._options.where} answered {question.text}"
+        if question.is_answered_by(pdu):
+            return
+        if not question.is_refused_by(pdu):
+            raise MalformedResponse(f"{asked} with what is no answer to it: {pdu.hex(' ')}")
+        code = pdu[1]
+        if code in NO_ANSWER_BEHIND_GATEWAY:
+            raise DeviceUnreachable(f"{asked} with {exception_text(code)}")
+        if is_refusal_doubtful:
+            raise MalformedResponse(f"{asked} with {exception_text(code)}, perhaps to an older request")
+        raise RequestRefused(code)
+
+    async def _wait_for_silence(self) -> None:
+        """Keep the gap after the last request, and after the last byte that anybody sent."""
+        latest_s = self._loop.time() + QUIET_S_MAX
+        while True:
+            now_s = self._loop.time()
+            ready_s = max(self._ready_s, min(latest_s, self._heard_s + self._line.gap_s))
+            if ready_s <= now_s:
+                return
+            await asyncio.sleep(ready_s - now_s)
+
+    async def _keep_quiet(self, unit: int, asked_s: float) -> None:
+        """Stay silent after a failure, within the poll that failed: its duration says what the unit costs the others.
+
+        For `quiet_ms` after the last byte, and as long as this unit was seen to be late before.
+        """
+        quiet_s = self._options.quiet_ms / 1000
+        latest_s = self._loop.time() + max(QUIET_S_MAX, quiet_s)
+        until_s = max(self._loop.time() + quiet_s, asked_s + self._owed.answers_by_s(unit))
+        while (now_s := self._loop.time()) < min(until_s, latest_s):
+            await asyncio.sleep(min(until_s, latest_s) - now_s)
+            until_s = max(until_s, self._heard_s + quiet_s)
+
+    def _receive(self, data: bytes) -> None:
+        now_s = self._heard_s = self._loop.time()
+        pdu = self._listener.hear(data, now_s)
+        if self._answer is None or self._answer.done():
+            return
+        if pdu is not None:
+            self._answer.set_result(pdu)
+        elif self._listener.doubts_until_s is not None:
+            self._loop.call_at(self._listener.doubts_until_s, self._believe, self._answer)
+
+    def _believe(self, answer: "asyncio.Future[bytes]") -> None:
+        if not answer.done() and (pdu := self._listener.believe()) is not None:
+            answer.set_result(pdu)
+
+    def _time_out(self, answer: "asyncio.Future[bytes]") -> None:
+        self._believe(answer)
+        if not answer.done():
+            answer.set_exception(_Silence())
+
+    def _lose(self) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(
+                ConnectionLost(f"{self._options.where} closed the connection before it answered")
+            )
 
 
-class _Framer(FramerSocket):
-    """Lets an answer that is none fail the request that waits, and nothing else."""
-
-    def __init__(self, client: AsyncModbusTcpClient) -> None:
-        super().__init__(DecodePDU(is_server=False))
-        self._client = client
-        self._frame = b""
-
-    def decode(self, data: bytes) -> tuple[int, int, int, bytes]:
-        """Take the first frame off the stream, and remember what it says."""
-        used, unit, transaction, self._frame = super().decode(data)
-        return used, unit, transaction, self._frame
-
-    def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:  # noqa: N802
-        """Find the answer in the stream. pymodbus would raise into asyncio, or take half a register for one."""
-        try:
-            used, answer = super().handleFrame(data, exp_devid, exp_tid)
-        except ModbusIOException as error:
-            _fail_pending(self._client, MalformedResponse(f"{self._frame.hex(' ')} is no answer: {error}"))
-            return len(data), None
-        if answer is not None and not is_whole(self._frame):
-            _fail_pending(self._client, MalformedResponse(f"{self._frame.hex(' ')} is no answer: wrong byte count"))
-            return len(data), None
-        return used, answer
-
-
-def is_whole(answer: bytes) -> bool:
-    """Whether an answer to a read has as many bytes as it says, and whole registers."""
-    if answer[0] not in FUNCTION_CODES.values():
-        return True
-    whole_registers = answer[0] in {1, 2} or answer[1] % 2 == 0
-    return len(answer) == 2 + answer[1] and whole_registers
-
-
-def _fail_pending(client: AsyncModbusTcpClient, error: Exception) -> None:
-    pending = client.ctx.response_future
-    if not pending.done():
-        pending.set_exception(error)
-        # Marks it as seen: where no request is pending, nobody else will.
-        pending.exception()
+def _chosen(own: int | None, shared: int) -> int:
+    return shared if own is None else own
 
 
 @asynccontextmanager
-async def open_wire(options: ModbusConnectionOptions) -> AsyncIterator[Wire]:
-    """Connect, and close at the end. Raises ConnectionLost if the host cannot be reached."""
+async def open_wire(options: ModbusConnectionOptions, owed: OwedAnswers | None = None) -> AsyncIterator[Wire]:
+    """Connect, and close at the end. Raises ConnectionLost if the host or port cannot be opened.
 
-    def traced(connected: bool) -> None:
-        if not connected:
-            _fail_pending(client, ConnectionException("closed by the peer"))
-
-    client = AsyncModbusTcpClient(
-        options.host,
-        port=options.tcp_port,
-        timeout=options.connect_timeout_ms / 1000,
-        retries=0,
-        reconnect_delay=0,  # never by itself: the collector owns back-off
-        trace_connect=traced,
-    )
-    client.ctx.framer = _Framer(client)
-    # Far more than a poll sends in a year; the driver decides when silence means a dead link.
-    client.set_max_no_responses(2**31)
-    if not await client.connect():
-        raise ConnectionLost(f"{options.host}:{options.tcp_port} cannot be reached")
+    `owed` is what is known of the line from earlier connections.
+    """
+    wire = Wire(options, OwedAnswers() if owed is None else owed)
     try:
-        yield Wire(client, options)
+        await wire.link.open()
+        yield wire
     finally:
-        client.close()
-
-
-def _asked(block: Block) -> str:
-    last = block.address + block.count - 1
-    return f"{block.table} {block.address}" if block.count == 1 else f"{block.table} {block.address} to {last}"
+        wire.link.close()

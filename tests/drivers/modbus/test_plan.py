@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,27 @@ def test_a_refused_block_is_replaced_by_its_points() -> None:
     together, far = plan_blocks(points, ModbusDeviceOptions())
     parts = split(together, points)
     assert replaced((together, far), together, parts) == (block(0, 1, "a"), block(1, 1, "b"), block(90, 1, "z"))
+
+
+def test_a_point_of_its_own_request_is_never_read_with_others() -> None:
+    points = {"a": register(0), "b": replace(register(1), own_request=True), "c": register(2)}
+    own = replace(block(1, 1, "b"), is_own=True)
+    assert plan_blocks(points, ModbusDeviceOptions(hole_max=5)) == (block(0, 3, "a", "c"), own)
+
+
+def test_points_that_are_bits_of_one_register_share_it_even_where_nothing_is_merged() -> None:
+    points = {"a": register(7), "b": replace(register(7), bits=(0, 1)), "c": register(8)}
+    assert plan_blocks(points, ModbusDeviceOptions(registers_max=0)) == (block(7, 1, "a", "b"), block(8, 1, "c"))
+    own = {name: replace(point, own_request=True) for name, point in points.items()}
+    assert [each.point_ids for each in plan_blocks(own, ModbusDeviceOptions())] == [("a", "b"), ("c",)]
+
+
+def test_a_decimals_register_is_read_wherever_it_stands() -> None:
+    points = {"near": replace(register(4), decimals_address=3), "far": replace(register(5), decimals_address=90)}
+    together, alone = plan_blocks(points, ModbusDeviceOptions())
+    assert together == block(3, 3, "near", "far")
+    assert alone == block(90, 1, "far")
+    assert split(together, points) == (block(4, 1, "near"), block(3, 1, "near"), block(5, 1, "far"))
 
 
 kinds = st.sampled_from(["uint16", "int32", "float32", "uint64"])

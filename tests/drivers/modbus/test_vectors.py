@@ -1,6 +1,7 @@
-"""Frames of real devices, answered over a socket: their PDU in a Modbus/TCP frame."""
+"""Frames of real devices, answered on a line and over Modbus/TCP."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ import pytest
 
 from drivers.decoders.modbus_point import PointType, Table
 from drivers.modbus.driver import ModbusDriver
-from drivers.modbus.options import ModbusDeviceOptions
+from drivers.modbus.options import ModbusDeviceOptions, Transport
 from edge.domain.settings import PointSettings
-from fakes.modbus_peer import Request, Send, misbehaving_peer
-from fakes.modbus_site import connection, device, point
+from fakes.modbus_line import Asked, Piece, line_of
+from fakes.modbus_site import device, on_line, point
 
 VECTORS = [
     vector
@@ -35,35 +36,38 @@ def point_of(expected: dict[str, Any], function: int, start: int) -> PointSettin
 
 
 def usable(vector: dict[str, Any]) -> bool:
-    """Texts come with a later version."""
+    """Texts are the decoders' own test's."""
     return bool(vector["expect"]) and all(item.get("type") not in {"ascii", "string"} for item in vector["expect"])
 
 
+@pytest.mark.parametrize("transport", ["serial", "tcp"])
 @pytest.mark.parametrize("vector", [each for each in VECTORS if usable(each)], ids=lambda vector: vector["id"])
-async def test_a_real_frame_gives_the_documented_values(vector: dict[str, Any]) -> None:
-    asked = bytes.fromhex(vector["request_hex"])
+async def test_a_real_frame_gives_the_documented_values(vector: dict[str, Any], transport: Transport) -> None:
+    question = bytes.fromhex(vector["request_hex"])
     answered = bytes.fromhex(vector["response_hex"])
-    unit, function, start = asked[0], asked[1], int.from_bytes(asked[2:4], "big")
-    count = int.from_bytes(asked[4:6], "big")
+    unit, function, start = question[0], question[1], int.from_bytes(question[2:4], "big")
+    count = int.from_bytes(question[4:6], "big")
     expected = vector["expect"]
 
-    def behave(request: Request) -> Send:
+    def behave(asked: Asked) -> Sequence[Piece]:
         """Cut out what was asked for from the captured answer."""
-        assert (request.unit, request.function) == (unit, function)
-        first = request.address - start
+        assert (asked.unit, asked.pdu[0]) == (unit, function)
+        first = asked.address - start
         assert first >= 0
-        assert first + request.count <= count
+        assert first + asked.count <= count
+        if (first, asked.count) == (0, count):
+            return [Piece(data=asked.framed(answered[1:-2]))]
         if function <= 2:
             bits = int.from_bytes(answered[3:-2], "little") >> first
-            length = (request.count + 7) // 8
-            return Send(request.reply(pdu=bytes([function, length]) + bits.to_bytes(8, "little")[:length]))
-        data = answered[3 + 2 * first : 3 + 2 * (first + request.count)]
-        return Send(request.reply(pdu=bytes([function, len(data)]) + data))
+            length = (asked.count + 7) // 8
+            return [Piece(data=asked.framed(bytes([function, length]) + bits.to_bytes(8, "little")[:length]))]
+        data = answered[3 + 2 * first : 3 + 2 * (first + asked.count)]
+        return [Piece(data=asked.framed(bytes([function, len(data)]) + data))]
 
     points = [point_of(item, function, start) for item in expected]
-    async with misbehaving_peer(behave) as peer:
-        options = ModbusDeviceOptions(address=unit, hole_max=8)
-        driver = ModbusDriver(connection(peer.port, device("vector", *points, options=options)))
+    async with line_of(transport, behave) as (_, options):
+        at = ModbusDeviceOptions(address=unit, hole_max=8)
+        driver = ModbusDriver(on_line(options, device("vector", *points, options=at)))
         async with driver.open():
             readings = (await driver.poll("vector")).readings
     for item in expected:

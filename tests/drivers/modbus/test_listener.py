@@ -1,0 +1,97 @@
+"""Who listens to an RTU line, without a line: bytes and moments."""
+
+import pytest
+
+from drivers.modbus.listener import RtuListener
+from drivers.modbus.owed import OwedAnswers
+from drivers.modbus.question import Question, read_question
+from fakes.modbus_line import crc
+
+UNIT = 3
+
+
+def question(number: int) -> Question:
+    return read_question(UNIT, "holding", 10 * number, 1)
+
+
+def answer(value: int) -> bytes:
+    body = bytes([UNIT, 3, 2]) + value.to_bytes(2, "big")
+    return body + crc(body)
+
+
+def value_of(pdu: bytes | None) -> int | None:
+    return None if pdu is None else int.from_bytes(pdu[2:], "big")
+
+
+@pytest.fixture
+def owed() -> OwedAnswers:
+    return OwedAnswers()
+
+
+@pytest.fixture
+def listener(owed: OwedAnswers) -> RtuListener:
+    return RtuListener(owed)
+
+
+def test_a_doubled_answer_and_the_right_one_may_come_in_one_piece(listener: RtuListener) -> None:
+    listener.ask(question(1), 0.0)
+    assert value_of(listener.hear(answer(7), 0.02)) == 7
+    listener.ask(question(2), 0.03)
+    assert value_of(listener.hear(answer(7) + answer(8), 0.04)) == 8
+
+
+def test_an_answer_that_equals_the_last_one_is_believed_a_little_later(listener: RtuListener) -> None:
+    listener.ask(question(1), 0.0)
+    listener.hear(answer(7), 0.02)
+    listener.ask(question(2), 0.03)
+    assert listener.hear(answer(7), 0.05) is None
+    assert listener.doubts_until_s == pytest.approx(0.06)
+    assert value_of(listener.believe()) == 7
+    assert listener.doubts_until_s is None
+
+
+def test_many_blocks_that_hold_the_same_are_not_waited_for_longer_and_longer(listener: RtuListener) -> None:
+    listener.ask(question(0), 0.0)
+    listener.hear(answer(0), 0.02)
+    for number in range(1, 20):
+        listener.ask(question(number), float(number))
+        listener.hear(answer(0), number + 0.02)
+        assert listener.doubts_until_s == pytest.approx(number + 0.03)
+        assert value_of(listener.believe()) == 0
+
+
+def test_the_same_question_is_not_doubted_for_having_the_same_answer(listener: RtuListener) -> None:
+    for moment_s in (0.0, 1.0):
+        listener.ask(question(1), moment_s)
+        assert value_of(listener.hear(answer(7), moment_s + 0.02)) == 7
+
+
+def test_a_late_answer_with_the_value_of_before_is_a_late_one_and_no_double(
+    listener: RtuListener, owed: OwedAnswers
+) -> None:
+    listener.ask(question(1), 0.0)
+    listener.hear(answer(7), 0.02)
+    listener.ask(question(1), 1.0)
+    listener.give_up(1.2)
+    assert owed.is_doubtful(question(1), 1.2)
+    listener.hear(answer(7), 1.25)
+    assert not owed.is_doubtful(question(1), 1.25)
+    assert owed.answers_by_s(UNIT) == pytest.approx(0.5)
+    assert owed.repeats_by_s(UNIT) == 0.0
+
+
+def test_what_stood_before_our_own_echo_came_before_we_asked(listener: RtuListener) -> None:
+    sent = listener.ask(question(1), 0.0)
+    assert value_of(listener.hear(answer(6) + sent + answer(7), 0.02)) == 7
+    assert listener.echoes
+
+
+def test_bytes_without_end_are_not_kept(listener: RtuListener) -> None:
+    listener.ask(question(1), 0.0)
+    for _ in range(1000):
+        assert listener.hear(b"x" * 100, 0.01) is None
+    assert value_of(listener.hear(answer(7), 0.02)) == 7
+    assert len(listener.give_up(0.03)) == 0
+    listener.ask(question(1), 1.0)
+    listener.hear(b"x" * 100_000, 1.1)
+    assert len(listener.give_up(1.2)) < 2000
