@@ -1,6 +1,7 @@
 """A device made of a profile alone, for tools that decode or show without a site file."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Specimen:
     kind: DriverKind
     profile: Profile
     device: DeviceSettings
+    # Options that the profile leaves open and only the site file can say; the device has something in their place.
+    open_options: frozenset[str]
 
 
 def load_specimen(name: str, folder: Path) -> Specimen:
@@ -42,13 +45,23 @@ def load_specimen(name: str, folder: Path) -> Specimen:
     profile = load_profile(file, kind, report)
     if profile is None:
         raise ConfigurationInvalid(report)
-    open_keys = _STAND_INS.get(kind.name, {}).keys() - profile.device.values.keys()
-    values = {key: _STAND_INS[kind.name][key] for key in open_keys}
+    open_options = frozenset(_STAND_INS.get(kind.name, {}).keys() - profile.device.values.keys())
+    values = {key: _STAND_INS[kind.name][key] for key in open_options}
     table = Table(place=Place(document=_ABSENT, path=()), values={"id": profile.identity.id, **values})
     device = build_device(table, profile, kind, poll_interval_s=POLL_INTERVAL_S, report=report)
     if report or device is None:
         raise ConfigurationInvalid(report)
-    return Specimen(file=file, kind=kind, profile=profile, device=device)
+    return Specimen(file=file, kind=kind, profile=profile, device=device, open_options=open_options)
+
+
+def load_specimens(driver: str, folder: Path) -> list[Specimen]:
+    """Make a device of each profile of a driver, in the order of their names; those with mistakes are left out."""
+    specimens = []
+    for name in profile_files(folder):
+        # A broken profile of the site's own is told by whoever names it.
+        with suppress(ConfigurationInvalid):
+            specimens.append(load_specimen(name, folder))
+    return [specimen for specimen in specimens if specimen.kind.name == driver]
 
 
 def profile_files(folder: Path) -> dict[str, Path]:

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from drivers import driver_kind
+from drivers.mqtt.options import MqttConnectionOptions
 from edge.cli import EXIT_FAILED, EXIT_TEMPORARY
 from edge.cli.commission.shown import judged
+from edge.cli.commission.visitor import as_visitor
 from edge.domain.driver import (
     ConnectionLost,
     DeviceUnreachable,
+    Driver,
     DriverContext,
     DriverError,
     PolledDriver,
@@ -17,6 +21,9 @@ from edge.domain.driver import (
 )
 from edge.domain.reading import Reading
 from edge.domain.settings import ConnectionSettings, DeviceSettings, Settings
+
+# How long after the last device's first word the rest of its words is waited for.
+BREATH_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +50,20 @@ async def read_devices(
         for connection in settings.connections:
             devices = tuple(device for device in connection.devices if device in wanted)
             if devices:
-                part = replace(connection, devices=devices, groups=())
+                part = replace(_visiting(connection), devices=devices, groups=())
                 tasks.create_task(_read_connection(part, context, timeout_s, said), name=f"read {connection.id}")
     return {device.id: said[device.id] for device in wanted}
+
+
+def _visiting(connection: ConnectionSettings) -> ConnectionSettings:
+    """At a broker, come as somebody else than the daemon: its session, and what waits there for it, stay as they are.
+
+    Nothing is left behind, and what is not acknowledged here is not owed to anybody.
+    """
+    options = connection.options
+    return (
+        replace(connection, options=as_visitor(options)) if isinstance(options, MqttConnectionOptions) else connection
+    )
 
 
 async def _read_connection(
@@ -54,14 +72,18 @@ async def _read_connection(
     try:
         driver = driver_kind(connection.driver).create(connection, context)
         async with driver.open():
-            if isinstance(driver, PolledDriver):
-                for device in connection.devices:
-                    said[device.id] = await _poll(driver, device)
-            else:
-                await _listen(driver, connection, timeout_s, said)
+            await _read_open(driver, connection, timeout_s, said)
     except DriverError as error:
         for device in connection.devices:
             said.setdefault(device.id, failed(error))
+
+
+async def _read_open(driver: Driver, connection: ConnectionSettings, timeout_s: float, said: dict[str, Said]) -> None:
+    if isinstance(driver, PolledDriver):
+        for device in connection.devices:
+            said[device.id] = await _poll(driver, device)
+    else:
+        await _listen(driver, connection, timeout_s, said)
 
 
 async def _poll(driver: PolledDriver, device: DeviceSettings) -> Said:
@@ -78,26 +100,52 @@ async def _listen(
     driver: PushedDriver, connection: ConnectionSettings, timeout_s: float, said: dict[str, Said]
 ) -> None:
     """Take what comes until each device has spoken, or the time is over. Nothing is acknowledged: it comes again."""
-    devices = {device.id: device for device in connection.devices}
-    heard: dict[str, dict[str, Reading]] = {}
+    heard: dict[str, dict[str, Reading]] = {device.id: {} for device in connection.devices}
     troubles: dict[str, Said] = {}
-    try:
-        async with asyncio.timeout(timeout_s):
-            while heard.keys() != devices.keys():
-                try:
-                    samples = await driver.receive()
-                except ConnectionLost:
-                    raise
-                except DriverError as error:
-                    troubles[error.device_id or ""] = failed(error)
-                    continue
-                for sample in samples:
-                    heard.setdefault(sample.device_id, {}).update(sample.readings)
-    except TimeoutError:
-        pass
-    for device_id, device in devices.items():
-        if device_id in heard:
-            said[device_id] = Said(readings=judged(device, heard[device_id]))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s) as limit:
+            await _hear_all(driver, connection, heard, troubles, limit)
+    for device in connection.devices:
+        if heard[device.id]:
+            said[device.id] = Said(readings=judged(device, heard[device.id]))
         else:
             silent = Said(error=f"said nothing within {timeout_s:g} s", code=EXIT_TEMPORARY)
-            said[device_id] = troubles.get(device_id, silent)
+            said[device.id] = troubles.get(device.id, silent)
+
+
+async def _hear_all(
+    driver: PushedDriver,
+    connection: ConnectionSettings,
+    heard: dict[str, dict[str, Reading]],
+    troubles: dict[str, Said],
+    limit: asyncio.Timeout,
+) -> None:
+    """Take what comes until every point is heard; soon after each device has spoken, the limit ends it."""
+    while not all(map(_is_complete, connection.devices, heard.values())):
+        await _hear(driver, heard, troubles)
+        if all(heard.values()):
+            _shorten(limit)
+
+
+async def _hear(driver: PushedDriver, heard: dict[str, dict[str, Reading]], troubles: dict[str, Said]) -> None:
+    try:
+        samples = await driver.receive()
+    except ConnectionLost:
+        raise
+    except DriverError as error:
+        troubles[error.device_id or ""] = failed(error)
+        return
+    for sample in samples:
+        heard[sample.device_id].update(sample.readings)
+
+
+def _is_complete(device: DeviceSettings, readings: Mapping[str, Reading]) -> bool:
+    return all(point.id in readings for point in device.points if point.publish)
+
+
+def _shorten(limit: asyncio.Timeout) -> None:
+    """Wait no longer than for the rest of a device's words: those that tell each point by itself do so in one breath."""
+    soon_s = asyncio.get_running_loop().time() + BREATH_S
+    until_s = limit.when()
+    if until_s is None or soon_s < until_s:
+        limit.reschedule(soon_s)

@@ -1,29 +1,32 @@
 """What a device's bytes say, by its profile and without the device: the ways of the verb `decode`."""
 
-import re
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import get_args
 
 from drivers.decoders.frame import FrameMalformed
 from drivers.decoders.modbus_device import decode_block
 from drivers.decoders.modbus_frame import parse_response
 from drivers.decoders.modbus_options import BIT_TABLES, Table
+from drivers.decoders.modbus_pdu import WRITTEN_TABLES
 from drivers.decoders.modbus_point import ModbusPointOptions
 from drivers.modbus.options import ModbusDeviceOptions
 from drivers.modbus.plan import Block, plan_blocks
 from drivers.mqtt.device import DeviceMessages, Message, PayloadMalformed, device_on_topic
-from drivers.mqtt.options import MqttDeviceOptions
+from drivers.mqtt.options import MqttDeviceOptions, PayloadTime
 from drivers.serial.offline import decode_bytes
 from drivers.serial.options import SerialDeviceOptions
-from edge.domain.reading import Reading, Sample
+from edge.cli.commission.shown import judged
+from edge.cli.commission.typed import Undecodable, bytes_of, line_of, numbers_of
+from edge.domain.reading import Reading, Reason, Sample
 from edge.domain.settings import DeviceSettings
 
 TABLES: tuple[Table, ...] = get_args(Table)
 
-
-class Undecodable(ValueError):  # noqa: N818 - names the situation; the message says what is wrong
-    """These bytes give no readings of this device."""
+# LoRaWAN sensors were not sold before 2015: an older time is that of a clock which was never set.
+OLDEST_RECORD_S = 1_420_070_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,12 @@ class Given:
     table: Table | None = None
     start: int | None = None
     is_retained: bool = False
-    # Milliseconds since 1970.
-    received_at_ms: int = 0
+    # Milliseconds since 1970; None = just now, or whenever its own time says.
+    received_at_ms: int | None = None
+    # Of times that are written without one.
+    time_zone: str = "UTC"
+    # Points that the daemon would not report as well.
+    with_unpublished: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,130 +60,160 @@ class Decoded:
 
 
 def decode_by_hand(device: DeviceSettings, given: Given) -> list[Decoded]:
-    """Decode what is given as the device's driver would. Raises Undecodable."""
+    """Decode what is given as the device's driver would; the published points, as the daemon would report them.
+
+    Raises Undecodable.
+    """
     try:
-        if isinstance(device.options, ModbusDeviceOptions):
-            return [Decoded(readings=_modbus(device, given))]
-        if isinstance(device.options, SerialDeviceOptions):
-            return [Decoded(readings=_serial(device, given))]
-        if isinstance(device.options, MqttDeviceOptions):
-            return _mqtt(device, given)
+        samples = _decoded(device, given)
     except (FrameMalformed, PayloadMalformed) as error:
         raise Undecodable(str(error)) from error
+    known = [replace(sample, readings=_shown(device, sample.readings, given)) for sample in samples]
+    told = [sample for sample in known if sample.readings]
+    if not told:
+        silent = ", ".join(dict.fromkeys(point_id for sample in samples for point_id in sample.readings))
+        raise Undecodable(f"this says only what {device.id} does not publish: {silent}; --all shows it")
+    return told
+
+
+def _shown(device: DeviceSettings, readings: Mapping[str, Reading], given: Given) -> Mapping[str, Reading]:
+    published = judged(device, readings)
+    return {**readings, **published} if given.with_unpublished else published
+
+
+def _decoded(device: DeviceSettings, given: Given) -> list[Decoded]:
+    if isinstance(device.options, ModbusDeviceOptions):
+        return [Decoded(readings=_modbus(device, given))]
+    if isinstance(device.options, SerialDeviceOptions):
+        return [Decoded(readings=_serial(device, given))]
+    if isinstance(device.options, MqttDeviceOptions):
+        return _mqtt(device, given)
     raise Undecodable("a simulated device sends nothing that could be decoded")
 
 
-def bytes_of(text: str) -> bytes:
-    """Read hexadecimal digits, with or without spaces, colons or 0x. Raises Undecodable."""
-    digits = re.sub(r"0[xX]|[\s:,.-]", "", text)
-    try:
-        return bytes.fromhex(digits)
-    except ValueError as error:
-        raise Undecodable(f"{text!r} is not hexadecimal: two digits for each byte") from error
-
-
-def numbers_of(text: str) -> list[int]:
-    """Read `305,546` or `0x0131 0x0222`. Raises Undecodable."""
-    try:
-        numbers = [int(part, 0) for part in re.split(r"[\s,;]+", text.strip()) if part]
-    except ValueError as error:
-        raise Undecodable(f"{text!r} is no list of registers; write 305,546 or 0x0131,0x0222") from error
-    if not numbers:
-        raise Undecodable("there are no registers")
-    wrong = next((number for number in numbers if not 0 <= number <= 0xFFFF), None)
-    if wrong is not None:
-        raise Undecodable(f"{wrong} is no register: these are from 0 to 65535")
-    return numbers
-
-
 def _modbus(device: DeviceSettings, given: Given) -> Mapping[str, Reading]:
-    table, start = given.table, given.start
-    values: Sequence[int | bool]
-    if given.frame is not None:
-        request = None if given.request is None else bytes_of(given.request)
-        reply = parse_response(bytes_of(given.frame), request=request)
-        if not reply.values:
-            raise Undecodable(f"this answers a write of {reply.count} values; it holds none")
-        if reply.function in {3, 6, 16} and table == "input":
-            raise Undecodable("the frame answers a request for holding registers, not input registers")
-        table, start, values = reply.table, start if reply.address is None else reply.address, reply.values
-    elif given.registers is not None:
-        values = numbers_of(given.registers)
-    else:
-        raise Undecodable("a Modbus device's values come in a --frame or as --registers")
-    if start is None:
-        place = _place(device, table, len(values))
-        table, start = place.table, place.address
-    elif table is None:
-        table = _blocks(device)[0].table
-    if table in BIT_TABLES:
+    place, values = _modbus_values(device, given)
+    if place.table in BIT_TABLES:
         values = [bool(value) for value in values]
-    readings = decode_block(device, table, start, values)
+    readings = decode_block(device, place.table, place.address, values)
     if not readings:
-        last = start + len(values) - 1
+        last = place.address + len(values) - 1
+        where = f"{place.table} {place.address}" + (f" to {last}" if last > place.address else "")
         raise Undecodable(
-            f"{device.id} has no point in {table} {start} to {last}; --start and --table place the values"
+            f"{device.id} has no point that lies in {where} as a whole; --start and --table place the values"
         )
     return readings
 
 
-def _blocks(device: DeviceSettings) -> Sequence[Block]:
-    assert isinstance(device.options, ModbusDeviceOptions)
-    points = {point.id: point.options for point in device.points if isinstance(point.options, ModbusPointOptions)}
-    return plan_blocks(points, device.options)
+def _modbus_values(device: DeviceSettings, given: Given) -> tuple[Block, Sequence[int | bool]]:
+    """Return the values, and where they stand."""
+    if given.registers is not None:
+        registers = numbers_of(given.registers)
+        return _place(device, given.table, given.start, len(registers)), registers
+    if given.frame is None:
+        raise Undecodable("a Modbus device's values come in a --frame or as --registers")
+    request = None if given.request is None else bytes_of(given.request)
+    reply = parse_response(bytes_of(given.frame), request=request)
+    if reply.function in WRITTEN_TABLES:
+        raise Undecodable(f"this confirms a write at {reply.table} {reply.address}; it holds no readings")
+    if given.table not in {None, reply.table}:
+        raise Undecodable(f"the frame holds values of the table {reply.table}, not {given.table}")
+    start = given.start if reply.address is None else reply.address
+    return _place(device, reply.table, start, len(reply.values)), reply.values
 
 
-def _place(device: DeviceSettings, table: Table | None, count: int) -> Block:
-    """Say where values stand whose place nobody gave: in the first block that the device would be asked for.
+def _place(device: DeviceSettings, table: Table | None, start: int | None, count: int) -> Block:
+    """Say where values stand. Without a start they are the first block that the device would be asked for.
 
-    Of several the one of just this length; else all of them as one, where that has this length.
+    Of several blocks the one of just this length, those with published points before others; or the published points
+    alone, where somebody asked for no more; else from the first block on, as far as the device has points. Raises
+    Undecodable where the values cannot all stand there.
     """
-    blocks = [block for block in _blocks(device) if table in {None, block.table}]
-    if not blocks:
-        raise Undecodable(f"{device.id} has no point in the table {table}")
-    shown = {point.id for point in device.points if point.publish}
-    told = [block for block in blocks if not shown.isdisjoint(block.point_ids)] or blocks
-    fitting = next((block for block in told if block.count == count), None)
+    published, others = _blocks(device, table)
+    if start is not None:
+        return Block(table=table or (published or others)[0].table, address=start, count=count)
+    alone, _ = _blocks(device, table, only_values=True)
+    first = (published or others)[0]
+    # Who has less than a block in hand began to read where the block begins.
+    candidates = [*published, *alone, *(others if count > first.count else ())]
+    fitting = next((block for block in candidates if block.count == count), None)
     if fitting is not None:
         return fitting
-    first = told[0]
-    same = [block for block in blocks if block.table == first.table]
-    start, end = same[0].address, max(block.address + block.count for block in same)
-    return Block(table=first.table, address=start, count=count) if end - start == count else first
+    end = max(block.address + block.count for block in (*published, *others) if block.table == first.table)
+    # Of bits that came without their request, those that fill up the last byte are there as well.
+    if first.table not in BIT_TABLES and first.address + count > end:
+        raise Undecodable(
+            f"{count} registers are more than {device.id} has from {first.table} {first.address} on;"
+            " --start, or the --request, says where the first one stands"
+        )
+    return Block(table=first.table, address=first.address, count=count)
+
+
+def _blocks(
+    device: DeviceSettings, table: Table | None, *, only_values: bool = False
+) -> tuple[Sequence[Block], Sequence[Block]]:
+    """Return what the device would be asked for in this table: blocks with published points, and those without.
+
+    `only_values`: what it would be asked for by somebody who wants no status and no decimals. Raises Undecodable if
+    there is nothing.
+    """
+    assert isinstance(device.options, ModbusDeviceOptions)
+    points = {point.id: point.options for point in device.points if isinstance(point.options, ModbusPointOptions)}
+    shown = {point.id for point in device.points if point.publish}
+    if only_values:
+        points = {name: replace(point, decimals_address=None) for name, point in points.items() if name in shown}
+    blocks = [block for block in plan_blocks(points, device.options) if table in {None, block.table}]
+    if not blocks and not only_values:
+        raise Undecodable(f"{device.id} has no point in the table {table}")
+    # Numbers without a frame around them are registers, where there are any.
+    blocks.sort(key=lambda block: table is None and block.table in BIT_TABLES)
+    is_shown = [not shown.isdisjoint(block.point_ids) for block in blocks]
+    return list(compress(blocks, is_shown)), [block for block, shows in zip(blocks, is_shown, strict=True) if not shows]
 
 
 def _serial(device: DeviceSettings, given: Given) -> Mapping[str, Reading]:
+    assert isinstance(device.options, SerialDeviceOptions)
     if given.line is not None:
-        data = given.line.encode()
+        data = line_of(given.line, is_json=device.options.layout == "json")
     elif given.frame is not None:
         data = bytes_of(given.frame)
     else:
         raise Undecodable("a serial device's values come in a --line, or in a --frame")
-    return decode_bytes(device, data, request=given.request or "")
+    readings = decode_bytes(device, data, request=given.request or "")
+    # A line that says nothing of a point is no fault of the device: the next one may.
+    return {point_id: reading for point_id, reading in readings.items() if reading.reason is not Reason.COMM_ERROR}
 
 
 def _mqtt(device: DeviceSettings, given: Given) -> list[Decoded]:
-    samples: Sequence[Sample]
+    received_at_ms = time.time_ns() // 1_000_000 if given.received_at_ms is None else given.received_at_ms
     if given.frame is not None:
-        messages = DeviceMessages(device, time_zone="UTC")
-        samples = messages.decode_frame(bytes_of(given.frame), received_at_ms=given.received_at_ms)
-        return _samples(device, samples)
+        source = device if given.received_at_ms is not None else _with_any_past(device, received_at_ms)
+        messages = DeviceMessages(source, time_zone=given.time_zone)
+        return _samples(device, messages.decode_frame(bytes_of(given.frame), received_at_ms=received_at_ms))
     if given.payload is None:
         raise Undecodable("an MQTT device's values come in a --payload with its --topic (or in a LoRaWAN --frame)")
     own = device if given.topic is None else device_on_topic(device, given.topic)
     if own is None:
         raise Undecodable(f"no message of {device.id} comes on {given.topic!r}")
-    topic = _own_topic(own) if given.topic is None else given.topic
+    messages = DeviceMessages(own, time_zone=given.time_zone)
     message = Message(
-        topic=topic,
+        topic=_own_topic(own) if given.topic is None else given.topic,
         payload=given.payload,
         is_retained=given.is_retained,
-        received_at_ms=given.received_at_ms,
+        received_at_ms=received_at_ms,
     )
-    messages = DeviceMessages(own, time_zone="UTC")
     if (is_there := messages.availability(message)) is not None:
         raise Undecodable(f"this says that the device is {'there' if is_there else 'gone'}; it holds no readings")
     return _samples(own, messages.decode(message))
+
+
+def _with_any_past(device: DeviceSettings, now_ms: int) -> DeviceSettings:
+    """Return a device whose stored records may be years old: a frame in hand may have lain in a drawer."""
+    assert isinstance(device.options, MqttDeviceOptions)
+    own = device.options.time or PayloadTime(path="")
+    return replace(
+        device, options=replace(device.options, time=replace(own, past_max_s=now_ms / 1000 - OLDEST_RECORD_S))
+    )
 
 
 def _own_topic(device: DeviceSettings) -> str:

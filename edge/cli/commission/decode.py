@@ -2,8 +2,8 @@
 
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,8 +13,9 @@ from drivers.decoders.modbus_options import ModbusPointOptions, PointType, Table
 from drivers.decoders.modbus_point import PointCodec
 from drivers.decoders.registers import NUMBER_TYPES, WORD_ORDERS, WordOrder
 from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED
-from edge.cli.commission.by_hand import TABLES, Decoded, Given, Undecodable, decode_by_hand, numbers_of
-from edge.cli.commission.shown import judged, lines, records
+from edge.cli.commission.by_hand import TABLES, Decoded, Given, decode_by_hand
+from edge.cli.commission.shown import lines, records
+from edge.cli.commission.typed import Undecodable, numbers_of
 from edge.domain.clock import rfc3339
 from edge.domain.event import Json
 from edge.domain.quantity import IDENTITY
@@ -26,19 +27,22 @@ from edge.settings.specimen import ProfileUnknown, load_specimen
 REGISTER_TYPES = tuple(kind for kind in (*NUMBER_TYPES, "string"))
 
 
-@click.group(invoke_without_command=True)
-@click.option("--profile", "profile", metavar="NAME", help="The device model; `greenhouse-edge profiles` lists them.")
-@click.option("--frame", metavar="HEX", help="A whole frame: Modbus RTU or TCP, a binary serial one, LoRaWAN bytes.")
+@click.group(invoke_without_command=True, subcommand_metavar="[modbus]")
+@click.option("--profile", metavar="NAME", help="The device model; `greenhouse-edge profiles` lists them.")
+@click.option("--frame", metavar="HEX", help="A whole frame: Modbus RTU or TCP, a serial one, LoRaWAN bytes.")
 @click.option("--request", metavar="HEX|TEXT", help="What was asked: places a Modbus frame; 0D0! of SDI-12.")
 @click.option("--registers", metavar="305,546", help="Modbus registers, decimal or 0x.")
 @click.option("--start", type=click.IntRange(0, 0xFFFF), metavar="ADDRESS", help="Where the first register stands.")
 @click.option("--table", type=click.Choice(TABLES), help="In which table.")
-@click.option("--line", metavar="TEXT", help="What a serial device said. Its line end may be missing.")
+@click.option("--line", metavar="TEXT", help=r"What a serial device said, with or without its end (\r\n).")
 @click.option("--topic", help="Where an MQTT message came.")
 @click.option("--payload", metavar="TEXT", help="What it held.")
 @click.option("--retained", is_flag=True, help="The broker had kept it.")
+@click.option("--received-at", metavar="2024-05-01T12:00:00Z", type=click.DateTime(("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S")),
+              help="When it came (UTC unless it says otherwise), to judge its own time by; else now.")  # fmt: skip
 @click.option("--beside", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path(),
               help="A site file's folder, whose own profiles are known, too.")  # fmt: skip
+@click.option("--all", "with_unpublished", is_flag=True, help="Points that are not published, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def decode(
@@ -54,21 +58,19 @@ def decode(
     topic: str | None,
     payload: str | None,
     retained: bool,
+    received_at: datetime | None,
     folder: Path,
+    with_unpublished: bool,
     as_json: bool,
 ) -> None:
     """Decode what a device said, as its profile says: one of --frame, --registers, --line, --payload.
 
     Without --start or --request, registers are the first block that the profile reads. `decode modbus` needs no profile.
-    Values are in canonical units, as in events. Exit codes: 0 decoded, 1 these bytes are no readings (what is wrong is
-    said), 2 usage, 78 the profile has mistakes.
+    Exit codes: 0 decoded, 1 these bytes are no readings (what is wrong is said), 2 usage, 78 the profile has mistakes.
     """
     if context.invoked_subcommand is not None:
         return
-    if profile is None:
-        raise click.UsageError("name a --profile, or use `decode modbus`")
-    if sum(part is not None for part in (frame, registers, line, payload)) != 1:
-        raise click.UsageError("give one of --frame, --registers, --line, --payload")
+    device = _device(profile, folder, is_one=[frame, registers, line, payload].count(None) == 3)
     given = Given(
         frame=frame,
         registers=registers,
@@ -79,23 +81,36 @@ def decode(
         table=table,
         start=start,
         is_retained=retained,
-        received_at_ms=time.time_ns() // 1_000_000,
+        received_at_ms=None if received_at is None else _milliseconds(received_at),
+        with_unpublished=with_unpublished,
     )
-    device = _device(profile, folder)
+    _tell(device, given, as_json=as_json)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _tell(device: DeviceSettings, given: Given, *, as_json: bool) -> None:
     try:
         samples = decode_by_hand(device, given)
     except Undecodable as error:
         _fail(error, as_json=as_json)
     if as_json:
-        click.echo(json.dumps(_record(device, samples), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_record(samples), indent=2, ensure_ascii=False))
         return
     for sample in samples:
         if sample.measured_at_ms is not None:
             click.echo(f"measured at {rfc3339(sample.measured_at_ms)} ({sample.origin})")
-        click.echo("\n".join(lines(judged(device, sample.readings), device)))
+        click.echo("\n".join(lines(sample.readings, device)))
 
 
-def _device(profile: str, folder: Path) -> DeviceSettings:
+def _device(profile: str | None, folder: Path, *, is_one: bool) -> DeviceSettings:
+    """Return the profile's device. Raises click.UsageError, also if not just one thing is given to decode."""
+    if profile is None:
+        raise click.UsageError("name a --profile, or use `decode modbus`")
+    if not is_one:
+        raise click.UsageError("give one of --frame, --registers, --line, --payload")
     try:
         return load_specimen(profile, folder).device
     except ProfileUnknown as error:
@@ -105,17 +120,17 @@ def _device(profile: str, folder: Path) -> DeviceSettings:
         sys.exit(EXIT_CONFIGURATION)
 
 
-def _record(device: DeviceSettings, samples: Sequence[Decoded]) -> dict[str, Json]:
-    """One sample as `readings`; several, or one with its own time, as `samples` besides: the newest is `readings`."""
+def _record(samples: Sequence[Decoded]) -> dict[str, Json]:
+    """Each sample with its own time and origin; `readings`, at the top, are those of the last one."""
     told: list[Json] = [
         {
             "measuredAt": None if sample.measured_at_ms is None else rfc3339(sample.measured_at_ms),
             "origin": sample.origin,
-            "readings": records(judged(device, sample.readings)),
+            "readings": records(sample.readings),
         }
         for sample in samples
     ]
-    return {"readings": records(judged(device, samples[-1].readings)), "samples": told}
+    return {"readings": records(samples[-1].readings), "samples": told}
 
 
 def _fail(error: Exception, *, as_json: bool) -> NoReturn:

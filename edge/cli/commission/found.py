@@ -1,6 +1,6 @@
 """Who is there on a connection, by its kind: what `scan` shows a row of, and how long it will take."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 import click
@@ -18,9 +18,9 @@ class Found:
 
     # A unit id, an address, a topic, or the number of a line.
     name: str
-    # What it said; empty = nothing.
-    answer: str = ""
-    # What the site file has there.
+    # What it said.
+    answer: str
+    # What the site file has there; empty = nothing.
     device_id: str = ""
 
 
@@ -28,11 +28,13 @@ class Found:
 class Search:
     """A search on one connection, not yet begun."""
 
-    # What is looked at ("units"), and how many steps the progress bar has.
-    what: str
+    # What is found ("units"), and what is done for it ("247 asked").
+    rows_are: str
+    effort: str
+    # How many steps the progress bar has.
     steps: int
-    # Gives a step's finding as it is done with; None where a step found nothing to show.
-    run: Callable[[DriverContext], AsyncGenerator[Found | None, None]]
+    # Gives what a step found as it is done with.
+    run: Callable[[DriverContext], AsyncGenerator[Sequence[Found], None]]
 
 
 @dataclass(frozen=True, kw_only=True)

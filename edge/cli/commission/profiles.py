@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from edge.domain.event import Json
     from edge.domain.settings import PointSettings
     from edge.settings.specimen import Specimen
+
+# Columns that a page takes, where its points allow it.
+WIDTH = 100
 
 
 @click.command()
@@ -83,26 +87,42 @@ def _page(specimen: "Specimen") -> "Iterator[str]":
     profile, device = specimen.profile, specimen.device
     yield f"{profile.identity.id}: {profile.title}"
     yield f"driver {profile.driver}, version {profile.identity.version}, {profile.identity.digest[:19]}…"
-    yield f"source: {profile.source}"
+    yield from _wrapped(f"source: {profile.source}")
     facts = _facts(specimen)
     if facts:
-        yield "from the factory: " + ", ".join(f"{key} = {_text(value)}" for key, value in facts.items())
+        yield from _wrapped("unless said otherwise: " + ", ".join(f"{key} = {_text(facts[key])}" for key in facts))
+    if specimen.open_options:
+        yield f"to be said for each device: {', '.join(sorted(specimen.open_options))}"
     yield ""
-    rows = [("point", "quantity", "unit", "range", "where")]
-    rows += [_row(point) for point in device.points]
+    rows = [("point", "quantity", "unit", "range", "where"), *(_row(point) for point in device.points)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    indent = " " * (2 + sum(widths) + 2 * len(widths))
     for row in rows:
-        yield (
-            "  "
-            + "  ".join([*(f"{text:<{width}}" for text, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        )
+        head = "  " + "".join(f"{text:<{width}}  " for text, width in zip(row, widths, strict=False))
+        yield from wrap(head + row[-1], max(WIDTH, len(indent) + 20), subsequent_indent=indent) or [head.rstrip()]
+    if not all(point.publish for point in device.points):
+        yield "  * read, but not published"
+
+
+def _wrapped(text: str) -> "list[str]":
+    return wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _row(point: "PointSettings") -> tuple[str, str, str, str, str]:
     limits = "" if point.range is None else f"{point.range.low:g} to {point.range.high:g}"
-    where = ", ".join(f"{key} = {_text(value)}" for key, value in _said(point.options).items())
-    hidden = "" if point.publish else " (not published)"
-    return point.id + hidden, point.quantity or point.type.value, point.unit or "", limits, where
+    # A quantity that the id says already is not said twice.
+    quantity = "" if point.quantity == point.id else point.quantity or point.type.value
+    return point.id + ("" if point.publish else " *"), quantity, point.unit or "", limits, _where(point)
+
+
+def _where(point: "PointSettings") -> str:
+    """Where the value stands, the place first: `input 3 uint16`, `field 0`, a path; then what else is said of it."""
+    said = _said(point.options)
+    place = [str(said.pop(key)) for key in ("table", "address", "type", "path") if key in said]
+    if "field" in said:
+        place = [f"field {said.pop('field')}"]
+    others = (f"{key} = {_text(value)}" for key, value in said.items())
+    return ", ".join([*([" ".join(place)] if place else []), *others])
 
 
 def _facts(specimen: "Specimen") -> "dict[str, Json]":
@@ -113,7 +133,7 @@ def _facts(specimen: "Specimen") -> "dict[str, Json]":
         for item in fields(specimen.profile.line)
         if (value := getattr(specimen.profile.line, item.name)) is not None
     }
-    facts |= _said(device.options)
+    facts |= {key: value for key, value in _said(device.options).items() if key not in specimen.open_options}
     if device.poll_interval_min_s:
         facts["poll_interval_min_s"] = device.poll_interval_min_s
     if device.warm_up_s:
@@ -169,5 +189,7 @@ def _record(specimen: "Specimen") -> "dict[str, Json]":
         "source": profile.source,
         "file": str(specimen.file),
         "defaults": _facts(specimen),
+        # Said for each device, in the site file.
+        "open": sorted(specimen.open_options),
         "points": points,
     }

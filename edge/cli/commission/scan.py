@@ -11,6 +11,7 @@ import click
 
 from edge.cli import EXIT_FAILED, EXIT_TEMPORARY
 from edge.cli.commission.found import Found, Search, Wishes, search_of
+from edge.cli.commission.progress import progress
 from edge.cli.commission.site import connection_of, context_of, load
 from edge.domain.driver import ConnectionLost, DriverContext, DriverError
 
@@ -73,12 +74,11 @@ def scan(
 async def _carried_out(search: Search, context: DriverContext) -> list[Found]:
     """Run a search under a progress bar, which shows only at a terminal and never among the results."""
     rows: list[Found] = []
-    with click.progressbar(length=search.steps, label=search.what, file=sys.stderr) as bar:
+    with progress(search.steps, search.rows_are) as bar:
         async with aclosing(search.run(context)) as steps:
-            async for row in steps:
+            async for found in steps:
                 bar.update(1)
-                if row is not None:
-                    rows.append(row)
+                rows.extend(found)
     return rows
 
 
@@ -87,4 +87,4 @@ def _tell(rows: Sequence[Found], search: Search) -> None:
     for row in rows:
         device = f"  = {row.device_id}" if row.device_id else ""
         click.echo(f"{row.name:<{width}}  {row.answer}{device}")
-    click.echo(f"{len(rows)} of {search.steps} {search.what}" if rows else f"none of {search.steps} {search.what}")
+    click.echo(f"{len(rows) or 'no'} {search.rows_are} ({search.effort})")

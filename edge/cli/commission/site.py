@@ -33,6 +33,12 @@ def connection_of(settings: Settings, connection_id: str) -> ConnectionSettings:
 
 def context_of(settings: Settings, credentials_directory: Path | None) -> DriverContext:
     """Say what drivers may know of the gateway, outside of it."""
+    folder = settings.file.resolve().parent
+    return outside_context(settings.gateway_id, settings.site.time_zone, folder, credentials_directory)
+
+
+def outside_context(gateway_id: str, time_zone: str, folder: Path, credentials_directory: Path | None) -> DriverContext:
+    """Make a context for drivers that no daemon owns. Looking up a credential raises DriverMisconfigured."""
 
     def look_up(name: str) -> str:
         try:
@@ -40,9 +46,4 @@ def context_of(settings: Settings, credentials_directory: Path | None) -> Driver
         except CredentialMissing as error:
             raise DriverMisconfigured(str(error)) from error
 
-    return DriverContext(
-        gateway_id=settings.gateway_id,
-        time_zone=settings.site.time_zone,
-        folder=settings.file.resolve().parent,
-        credential=look_up,
-    )
+    return DriverContext(gateway_id=gateway_id, time_zone=time_zone, folder=folder, credential=look_up)

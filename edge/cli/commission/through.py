@@ -26,9 +26,10 @@ def _said(told: object) -> Said:
     if not isinstance(told, Mapping):
         # The site file was changed since the daemon read it.
         return Said(error="the running daemon does not know this device; restart it", code=EXIT_TEMPORARY)
-    if "readings" not in told:
+    readings = told.get("readings")
+    if not isinstance(readings, Mapping):
         return Said(error=str(told.get("error", "")), code=EXIT_TEMPORARY)
-    return Said(readings={point_id: _reading(record) for point_id, record in told["readings"].items()})
+    return Said(readings={point_id: _reading(record) for point_id, record in readings.items()})
 
 
 def _reading(record: Mapping[str, object]) -> Reading:

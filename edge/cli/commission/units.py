@@ -1,6 +1,9 @@
 """Which Modbus units of a connection answer: what `scan` does there."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 
 import click
 
@@ -8,7 +11,7 @@ from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions
 from drivers.modbus.plan import Block
 from drivers.modbus.wire import RequestRefused, Wire, open_wire
 from edge.cli.commission.found import Found, Search
-from edge.domain.driver import DeviceUnreachable, MalformedResponse
+from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse
 from edge.domain.settings import ConnectionSettings
 
 # Unit ids that a device can have (Modbus over Serial Line 2.2); 0 is the broadcast.
@@ -38,7 +41,8 @@ def search_units(connection: ConnectionSettings, text: str, *, timeout_ms: int) 
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--units") from error
     return Search(
-        what="units",
+        rows_are="units",
+        effort=f"{len(units)} asked",
         steps=len(units),
         run=lambda _context: _scanned(connection, units, timeout_ms=timeout_ms),
     )
@@ -46,21 +50,45 @@ def search_units(connection: ConnectionSettings, text: str, *, timeout_ms: int) 
 
 async def _scanned(
     connection: ConnectionSettings, units: Sequence[int], *, timeout_ms: int
-) -> AsyncGenerator[Found | None, None]:
+) -> AsyncGenerator[Sequence[Found], None]:
     """Ask each unit for one register. Raises ConnectionLost."""
     assert isinstance(connection.options, ModbusConnectionOptions)
     known = _known(connection)
-    async with open_wire(connection.options) as wire:
-        for unit in units:
-            answer = await _answer(wire, unit, timeout_ms)
-            yield Found(name=str(unit), answer=answer, device_id=known.get(unit, "")) if answer else None
+    async with aclosing(ask_units(connection.options, units, timeout_ms=timeout_ms)) as answers:
+        async for unit, answer in answers:
+            yield [Found(name=str(unit), answer=answer, device_id=known.get(unit, ""))] if answer else []
 
 
-async def _answer(wire: Wire, unit: int, timeout_ms: int) -> str:
-    """Ask for a register. Any answer shows that somebody is there, a refusal as well."""
+async def ask_units(
+    options: ModbusConnectionOptions, units: Iterable[int], *, timeout_ms: int
+) -> AsyncGenerator[tuple[int, str], None]:
+    """Ask each unit for a register, and give its answer; empty if none came. A refusal is an answer as well.
+
+    A gateway that hangs up when asked for a unit that it does not know is called again for the next one. Raises
+    ConnectionLost if it cannot be called.
+    """
+    waiting = deque(units)
+    while waiting:
+        async with open_wire(replace(options, response_timeout_ms=timeout_ms)) as wire:
+            async for answer in _ask_until_lost(wire, waiting):
+                yield answer
+
+
+async def _ask_until_lost(wire: Wire, waiting: deque[int]) -> AsyncGenerator[tuple[int, str], None]:
+    while waiting:
+        unit = waiting.popleft()
+        try:
+            answer = await _answer_of(wire, unit)
+        except ConnectionLost:
+            yield unit, ""
+            return
+        yield unit, answer
+
+
+async def _answer_of(wire: Wire, unit: int) -> str:
     block = Block(table="holding", address=0, count=1, point_ids=())
     try:
-        await wire.read(unit, block, response_timeout_ms=timeout_ms)
+        await wire.read(unit, block)
     except DeviceUnreachable:
         return ""
     except RequestRefused as refusal:

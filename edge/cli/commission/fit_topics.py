@@ -1,0 +1,84 @@
+"""Which devices speak on the topics of a broker, by the packaged profiles. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from drivers.mqtt.device import DeviceMessages, Message, PayloadMalformed, device_on_topic
+from drivers.mqtt.options import TOPIC_PLACE, MqttDeviceOptions
+from edge.cli.commission.fit import Fit, best_first, good_values, published_count
+from edge.domain.reading import Reading
+from edge.domain.settings import DeviceSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """A device that was heard: the profile that understands it best, and its part of the topics."""
+
+    profile: str
+    topic: str
+    fit: Fit
+    topics: frozenset[str]
+
+
+def speakers(messages: Sequence[Message], models: Sequence[DeviceSettings], *, time_zone: str) -> list[Speaker]:
+    """Return who speaks; each topic belongs to one of them, the one that makes most of it."""
+    heard = [each for model in models for each in _heard_by(model, messages, time_zone)]
+    order = {id(fit): rank for rank, fit in enumerate(best_first(speaker.fit for speaker in heard))}
+    taken: set[str] = set()
+    found = []
+    for speaker in sorted(heard, key=lambda speaker: order[id(speaker.fit)]):
+        if taken.isdisjoint(speaker.topics):
+            taken |= speaker.topics
+            found.append(speaker)
+    return sorted(found, key=lambda speaker: (speaker.profile, speaker.topic))
+
+
+def _heard_by(model: DeviceSettings, messages: Sequence[Message], time_zone: str) -> Iterable[Speaker]:
+    """Return the devices that there are if all messages are taken for this model's."""
+    parts: dict[str, list[Message]] = {}
+    for message in messages:
+        own = device_on_topic(model, message.topic)
+        if own is not None and message.payload:
+            parts.setdefault(_options(own).topic, []).append(message)
+    for topic, said in parts.items():
+        readings, topics = _readings(model, topic, said, time_zone)
+        found = len(good_values(model, readings))
+        if found:
+            fit = Fit(profile=model.id, evidence=found, points=published_count(model), bonus=_bonus(model, topic))
+            yield Speaker(profile=model.id, topic=topic, fit=fit, topics=topics)
+
+
+def _readings(
+    model: DeviceSettings, topic: str, said: Sequence[Message], time_zone: str
+) -> tuple[Mapping[str, Reading], frozenset[str]]:
+    """Return what the messages say of a device, and which topics say it. What is retained counts like news."""
+    device = _at(model, topic)
+    reader = DeviceMessages(device, time_zone=time_zone)
+    readings: dict[str, Reading] = {}
+    topics = set()
+    for message in said:
+        fresh = Message(topic=message.topic, payload=message.payload, received_at_ms=message.received_at_ms)
+        try:
+            samples = () if reader.availability(fresh) is not None else reader.decode(fresh)
+        except PayloadMalformed:
+            continue
+        for sample in samples:
+            readings |= sample.readings
+            topics.add(message.topic)
+    return readings, frozenset(topics)
+
+
+def _bonus(model: DeviceSettings, topic: str) -> int:
+    """A topic or envelope that is a maker's own speaks for the maker's profile."""
+    options = _options(model)
+    has_own_topic = any(pattern.replace(TOPIC_PLACE, "").strip("/+#") for pattern in options.subscribe)
+    return int(has_own_topic) + int(topic.startswith(f"{options.envelope}/"))
+
+
+def _at(model: DeviceSettings, topic: str) -> DeviceSettings:
+    return replace(model, options=replace(_options(model), topic=topic))
+
+
+def _options(model: DeviceSettings) -> MqttDeviceOptions:
+    assert isinstance(model.options, MqttDeviceOptions)
+    return model.options
