@@ -1,0 +1,215 @@
+"""MQTT with nothing replaced: mosquitto, the daemon, the event store, and a sender that goes on; killed in turn."""
+
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.deaf_relay import deaf_relay
+from fakes.mosquitto import Mosquitto, mosquitto, publish
+from fakes.numbered_publisher import NumberedPublisher
+from fakes.site_processes import Site, open_empty_site
+
+# With the other system tests: four processes of one test are enough for two cores.
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system")]
+
+SITE = """\
+[site]
+id = "house"
+[event_store]
+uri = "{event_store}"
+[[connection]]
+id = "broker"
+driver = "mqtt"
+url = "{broker}"
+inflight_max = 40
+  [[connection.device]]
+  id = "plain"
+  topic = "plain/counter"
+    [connection.device.point.count]
+  [[connection.device]]
+  id = "framed"
+  topic = "framed/up"
+  identity = ["session", "frame"]
+    [connection.device.point.count]
+  [[connection.device]]
+  id = "kept"
+  topic = "kept/state"
+    [connection.device.point.count]
+  [[connection.device]]
+  id = "lamp"
+  topic = "lamp/state"
+  availability = [{{ topic = "lamp/availability" }}]
+    [connection.device.point.count]
+  [[connection.device_group]]
+  id = "node-{{name}}"
+  topic = "nodes/{{name}}"
+  adopt = true
+  devices_max = 2
+    [connection.device_group.point.count]
+"""
+
+
+def write_site(site: Site, url: str) -> None:
+    site.site_file.write_text(SITE.format(event_store=site.event_store_uri, broker=url))
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with mosquitto(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def house(broker: Mosquitto) -> Iterator[Site]:
+    """A site whose event store and broker run; the test starts the daemon."""
+    with open_empty_site() as site:
+        write_site(site, broker.url)
+        site.start("event-store")
+        yield site
+
+
+def messages(number: int) -> Sequence[tuple[str, str]]:
+    """The same number from a device that names its frames, and from one that does not."""
+    return [
+        ("plain/counter", json.dumps({"count": number})),
+        ("framed/up", json.dumps({"session": "a7", "frame": number, "count": number})),
+    ]
+
+
+def start(site: Site, broker: Mosquitto) -> None:
+    """Start the daemon and wait until the broker has taken its subscriptions."""
+    before = broker.log.count("Sending SUBACK")
+    site.start("run")
+    site.wait_until(lambda: broker.log.count("Sending SUBACK") > before, "the subscriptions")
+
+
+def stop(site: Site) -> None:
+    """Stop the daemon when all that it has is in the store."""
+    site.wait_until(lambda: site.pending() == 0, "the rest")
+    assert site.end("run") == 0
+
+
+def redelivered(broker: Mosquitto) -> int:
+    """How often the broker has said that it sends something again."""
+    return broker.log.count("(d1, q1")
+
+
+def of_device(events: Sequence[dict[str, Any]], *device_ids: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["data"].get("deviceId") in device_ids]
+
+
+def types(events: Sequence[dict[str, Any]], device_id: str) -> list[str]:
+    return [event["type"] for event in of_device(events, device_id)]
+
+
+def numbers(events: Sequence[dict[str, Any]], *device_ids: str) -> list[object]:
+    """What the devices' events count, in the store's order."""
+    return [
+        event["data"]["readings"]["count"]["value"]
+        for event in of_device(events, *device_ids)
+        if event["type"] == "SensorReadingReceived"
+    ]
+
+
+def test_kills_of_the_daemon_and_restarts_of_the_broker_lose_double_and_swap_no_message(
+    house: Site, broker: Mosquitto
+) -> None:
+    publisher = NumberedPublisher(messages)
+
+    def published(more: int) -> None:
+        wanted = publisher.count + more
+        house.wait_until(lambda: publisher.count >= wanted, f"{more} more messages")
+
+    start(house, broker)
+    with publisher.at_work(broker.port):
+        published(20)
+        assert house.end("run", signal.SIGKILL) == -signal.SIGKILL
+        published(60)
+    # What waits for us is on the broker's disk; so is what it had sent and we had not acknowledged.
+    broker.stop()
+    broker.start()
+    start(house, broker)
+    with publisher.at_work(broker.port):
+        published(10)
+    # The daemon is at work; its connection goes, and the broker returns with what it knows.
+    broker.stop()
+    broker.start()
+    with publisher.at_work(broker.port):
+        published(20)
+        assert house.end("run", signal.SIGKILL) == -signal.SIGKILL
+        start(house, broker)
+        published(10)
+    expected = list(range(1, publisher.count + 1))
+    house.wait_until(lambda: numbers(house.events(), "plain")[-1:] == expected[-1:], "the last message")
+    stop(house)
+    events = house.events()
+    assert numbers(events, "plain") == expected
+    assert numbers(events, "framed") == expected
+    assert redelivered(broker) > 0
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["reconnected", "killed"])
+def test_messages_whose_acknowledgement_is_lost_come_twice_and_are_one_event_each(
+    house: Site, broker: Mosquitto, *, is_killed: bool
+) -> None:
+    with deaf_relay(broker.port) as line:
+        write_site(house, f"mqtt://127.0.0.1:{line.port}")
+        start(house, broker)
+        # What the broker sends arrives; it never hears that it did.
+        line.is_deaf = True
+        publish(broker.port, [message for number in range(1, 6) for message in messages(number)])
+        house.wait_until(lambda: len(numbers(house.events(), "plain", "framed")) == 10, "their events")
+        if is_killed:
+            house.end("run", signal.SIGKILL)
+        line.is_deaf = False
+        line.cut()
+        if is_killed:
+            house.start("run")
+        house.wait_until(lambda: redelivered(broker) >= 10, "all of them a second time")
+        publish(broker.port, messages(6))
+        house.wait_until(lambda: numbers(house.events(), "framed")[-1] == 6, "what comes after them")
+        stop(house)
+    events = house.events()
+    assert numbers(events, "plain") == numbers(events, "framed") == [1, 2, 3, 4, 5, 6]
+
+
+def test_retained_values_availability_and_new_members_of_a_group_come_into_the_store(
+    house: Site, broker: Mosquitto
+) -> None:
+    publish(broker.port, [("kept/state", '{"count": 7}')], retain=True)
+    start(house, broker)
+    publish(broker.port, [("lamp/availability", "online"), ("lamp/state", '{"count": 1}')])
+    publish(broker.port, [("lamp/availability", "offline")])
+    publish(broker.port, [(f"nodes/{name}", '{"count": 5}') for name in ("north", "south", "west", "north")])
+    house.wait_until(lambda: numbers(house.events(), "node-north") == [5, 5], "both messages of the adopted device")
+    publish(broker.port, [("lamp/availability", "online"), ("lamp/state", '{"count": 2}')])
+    house.wait_until(lambda: numbers(house.events(), "lamp") == [1, 2], "the lamp's return")
+    status = house.status()
+    assert status is not None
+    (connection,) = status["fleet"]["connections"]
+    assert [(each["name"], "devices_max" in each["reason"]) for each in connection["seen"]] == [("west", True)]
+    stop(house)
+    events = house.events()
+    (kept,) = [event for event in of_device(events, "kept") if event["type"] == "SensorReadingReceived"]
+    assert kept["data"]["readings"]["count"] == {"value": 7, "unit": "1", "quality": "uncertain", "reason": "stale"}
+    lamp = [kind for kind in types(events, "lamp") if kind != "SensorReadingReceived"]
+    assert lamp == ["DeviceDescribed", "DeviceConnectionLost", "DeviceConnectionRestored"]
+    for name in ("node-north", "node-south"):
+        assert types(events, name)[:2] == ["DeviceDescribed", "SensorReadingReceived"]
+    assert not of_device(events, "node-west")
+
+
+def test_an_adopted_device_is_known_after_a_kill_and_described_once(house: Site, broker: Mosquitto) -> None:
+    start(house, broker)
+    publish(broker.port, [("nodes/north", '{"count": 1}')])
+    house.wait_until(lambda: numbers(house.events(), "node-north") == [1], "the adopted device")
+    house.end("run", signal.SIGKILL)
+    publish(broker.port, [("nodes/north", '{"count": 2}')])
+    start(house, broker)
+    house.wait_until(lambda: numbers(house.events(), "node-north") == [1, 2], "what came meanwhile")
+    stop(house)
+    assert types(house.events(), "node-north").count("DeviceDescribed") == 1
