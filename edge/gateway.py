@@ -103,7 +103,9 @@ class Gateway:
     async def _record_stop(self) -> None:
         try:
             async with asyncio.timeout(STOP_RECORD_TIMEOUT_S):
-                await self.outbox.record(self.author.control(EventType.GATEWAY_STOPPED, {"reason": "requested"}))
+                # A commit interval may be longer than the whole stop.
+                stopped = self.author.control(EventType.GATEWAY_STOPPED, {"reason": "requested"})
+                await self.outbox.record(stopped, at_once=True)
         except TimeoutError:
             log.warning("gateway_stop_not_recorded", within_s=STOP_RECORD_TIMEOUT_S)
 
@@ -246,7 +248,7 @@ def make_drivers(settings: Settings, fleet: Fleet, find_credential: FindCredenti
         latest=fleet.latest,
     )
     drivers = {}
-    for connection in settings.connections:
+    for connection in (item for item in settings.connections if item.is_used):
         try:
             drivers[connection.id] = driver_kind(connection.driver).create(connection, context)
         except DriverMisconfigured as error:
@@ -275,6 +277,7 @@ async def _collectors(
             accepted_keys=accepted_keys,
         )
         for connection in settings.connections
+        if connection.is_used
     }
 
 

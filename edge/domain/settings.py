@@ -163,6 +163,11 @@ class ConnectionSettings:
     devices: tuple[DeviceSettings, ...]
     groups: tuple[DeviceGroup, ...] = ()
 
+    @property
+    def is_used(self) -> bool:
+        """Whether there is anything to collect on it: before the first scan there may not be."""
+        return bool(self.devices or self.groups)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteSettings:

@@ -25,6 +25,9 @@ def cautions(
     """Return the warnings of a site file without mistakes, in the order of the file."""
     found = [*_site_cautions(whole, settings)]
     for placed in connections:
+        if not placed.connection.is_used:
+            sentence = "the connection has no devices: scan it, then add [[connection.device]]"
+            found.append(placed.table.place.problem(sentence))
         found.extend(_line_cautions(placed, profiles))
         found.extend(_address_cautions(placed))
         found.extend(_interval_cautions(placed))

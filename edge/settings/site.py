@@ -105,8 +105,6 @@ class SiteReader:
         # Where the connection has mistakes, Settings never come out; its devices are read only to tell theirs.
         head = head or ConnectionTable(id="", driver=driver)
         tables = [*table.tables("device", self._report)], [*table.tables("device_group", self._report)]
-        if not any(tables):
-            self._report.append(table.place.problem("the connection has no devices: add [[connection.device]]"))
         devices = [(item, self._device(item, kind, head.poll_interval_s)) for item in tables[0]]
         groups = [(item, self._group(item, kind, head.poll_interval_s)) for item in tables[1]]
         return self._put_together(head, options, table=table, kind=kind, devices=devices, groups=groups)

@@ -77,8 +77,8 @@ class Outbox:
         self._writer.stir()
         return True
 
-    async def record(self, *drafts: Draft) -> None:
-        """Write control events with the next group commit; returns when they are on disk.
+    async def record(self, *drafts: Draft, at_once: bool = False) -> None:
+        """Write control events with the next group commit, or `at_once`; returns when they are on disk.
 
         Never refused: the caller waits. If the caller is cancelled they are written nevertheless.
         """
@@ -87,6 +87,8 @@ class Outbox:
             self._intake.put(draft)
         self._intake.put(_telling(drafts[-1], written.set))
         self._writer.stir()
+        if at_once:
+            self._writer.hurry()
         if self._writer.is_running:
             await written.wait()
         else:

@@ -78,6 +78,11 @@ def test_a_site_without_devices_is_warned_of(warn: Warn, site_text: str) -> None
     assert "nothing will be measured" in warn(site_text[site_text.index("[[connection]]") :])[0]
 
 
+def test_a_connection_without_devices_waits_for_a_scan(warn: Warn) -> None:
+    found = warn(added='\n[[connection]]\nid = "new"\ndriver = "modbus"\nhost = "h"\n')
+    assert any("connection[1]: the connection has no devices: scan it" in line for line in found)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerialLine:
     """A driver's options of a serial line."""

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from edge.domain.event import EventType
+from edge.domain.settings import OutboxSettings
 from edge.storage.intake import Intake
 from edge.storage.outbox import Outbox
 from edge.storage.writer import ENTRIES_MAX
@@ -81,6 +82,19 @@ def test_a_refused_sample_gets_no_number(tmp_path: Path) -> None:
             await outbox.flush()
             assert [json.loads(entry.data)["sequence"] for entry in await all_entries(outbox)] == [1, 2]
             assert outbox.statistics().refused == 1
+
+    run_virtual(main)
+
+
+def test_recording_at_once_does_not_wait_for_the_commit_interval(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, settings=OutboxSettings(commit_interval_ms=60_000)) as outbox:
+            writer = asyncio.create_task(outbox.run())
+            await asyncio.sleep(0)
+            began_s = asyncio.get_running_loop().time()
+            await outbox.record(Drafting().control(), at_once=True)
+            assert asyncio.get_running_loop().time() - began_s < 1
+            writer.cancel()
 
     run_virtual(main)
 

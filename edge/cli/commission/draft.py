@@ -47,7 +47,7 @@ class DraftSite:
 
 
 def site_text(draft: DraftSite) -> str:
-    """Return the site file's text. A connection without devices stands in comments: a site file may not have one."""
+    """Return the site file's text. Where a connection has no device yet, an example of one stands in comments."""
     blocks = [_head(draft), *(_connection(connection) for connection in draft.connections)]
     if not draft.connections:
         blocks.append(["# Next: a [[connection]] for each wire, host or broker, and its devices."])
@@ -76,12 +76,9 @@ def _connection(draft: DraftConnection) -> list[str]:
     comments = [_comment(sentence) for sentence in draft.comments]
     if draft.devices:
         return [*comments, *lines]
-    example = ["", *(f"  {line}" for line in _device(DraftDevice(keys=draft.example)))] if draft.example else []
-    return [
-        *comments,
-        "# There is no device yet. Take the # away when the first one is described.",
-        *(f"# {line}".rstrip() for line in (*lines, *example)),
-    ]
+    example = [f"  {line}" for line in _device(DraftDevice(keys=draft.example))] if draft.example else []
+    hint = "# There is no device yet; `greenhouse-edge scan` looks who is there."
+    return [*comments, *lines, hint, *(f"# {line}".rstrip() for line in example)]
 
 
 def _device(draft: DraftDevice) -> list[str]:

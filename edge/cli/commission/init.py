@@ -99,7 +99,7 @@ def init(
     settings = _written(site_file, site_text(replace(head, connections=drafts)))
     for connection_id, error in look.troubles.items():
         click.echo(f"{connection_id}: {error}", err=True)
-    _tell(settings, without_devices=len(drafts) - len(settings.connections), as_json=as_json)
+    _tell(settings, without_devices=sum(not item.is_used for item in settings.connections), as_json=as_json)
     sys.exit(EXIT_TEMPORARY if look.troubles else 0)
 
 
@@ -216,6 +216,6 @@ def _tell(settings: Settings, *, without_devices: int, as_json: bool) -> None:
         return
     click.echo(f"wrote {settings.file}: {len(settings.connections)} connections, {len(devices)} devices")
     if without_devices:
-        click.echo(f"{without_devices} connections without a device stand in it as comments")
+        click.echo(f"{without_devices} of its connections have no device yet; `scan` looks who is there")
     name = os.fspath(settings.file)
     click.echo(f"next: greenhouse-edge check {name}; greenhouse-edge read {name}; greenhouse-edge run {name}")

@@ -75,12 +75,11 @@ url = "mqtt://broker.local"
     )
 
 
-def test_a_connection_without_devices_stands_in_comments_that_are_right_once_they_are_none() -> None:
+def test_a_connection_without_devices_has_an_example_that_is_right_once_it_is_no_comment() -> None:
     text = site_text(draft(broker()))
-    assert not loaded(text).connections
-    begin = text.index("# [[connection]]")
-    uncommented = text[:begin] + text[begin:].replace("# ", "").replace("#\n", "\n")
-    (device,) = loaded(uncommented).devices()
+    assert not loaded(text).devices()
+    begin = text.index("#   [[connection.device]]")
+    (device,) = loaded(text[:begin] + text[begin:].replace("# ", "").replace("#\n", "\n")).devices()
     assert device.id == "bench1"
 
 

@@ -1,0 +1,184 @@
+"""The gateway put together, with its drivers replaced by scripted ones; nobody answers where its event store should be."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edge.gateway
+from edge.domain.driver import Driver, DriverContext, DriverKind, DriverMisconfigured
+from edge.domain.event import EventType
+from edge.domain.reading import Sample
+from edge.domain.settings import (
+    ConnectionSettings,
+    EventStoreSettings,
+    OutboxSettings,
+    Settings,
+    SiteSettings,
+    StreamTemplates,
+)
+from edge.gateway import Gateway, open_gateway
+from edge.settings.credentials import CredentialMissing
+from fakes.collect_site import connection, device, group
+from fakes.outbox_drafts import all_entries
+from fakes.scripted_driver import ScriptedGroupDriver, good
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No options."""
+
+
+@dataclass
+class Drivers:
+    """The drivers of one test, by connection, and what they were told of the gateway."""
+
+    contexts: dict[str, DriverContext] = field(default_factory=dict)
+    made: dict[str, ScriptedGroupDriver] = field(default_factory=dict)
+    connections: dict[str, ConnectionSettings] = field(default_factory=dict)
+
+    def create(self, settings: ConnectionSettings, context: DriverContext) -> Driver:
+        self.contexts[settings.id] = context
+        self.connections[settings.id] = settings
+        driver = self.made[settings.id] = ScriptedGroupDriver()
+        return driver
+
+    def kind(self, name: str) -> DriverKind:
+        return DriverKind(
+            name=name,
+            title="Scripted",
+            connection_options=Nothing,
+            device_options=Nothing,
+            point_options=Nothing,
+            create=self.create,
+        )
+
+
+@pytest.fixture
+def drivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drivers:
+    made = Drivers()
+    monkeypatch.setattr(edge.gateway, "driver_kind", made.kind)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    return made
+
+
+def site(folder: Path) -> Settings:
+    return Settings(
+        file=folder / "site.toml",
+        digest="sha256:" + "0" * 64,
+        site=SiteSettings(id="north-1", time_zone="Europe/Amsterdam"),
+        gateway_id="north-1",
+        event_store=EventStoreSettings(uri="esdb://127.0.0.1:1?tls=false"),
+        outbox=OutboxSettings(commit_interval_ms=10),
+        streams=StreamTemplates(),
+        connections=(connection(device("roof"), connection_id="broker", groups=(group(),)),),
+    )
+
+
+def find_credential(name: str) -> str:
+    if name != "broker":
+        raise CredentialMissing(f"credential {name!r} was not found")
+    return "user:secret"
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Gateway]:
+    stop = asyncio.Event()
+    async with open_gateway(
+        settings, state_directory=settings.file.parent / "state", find_credential=find_credential
+    ) as gateway:
+        task = asyncio.create_task(gateway.run(stop))
+        try:
+            yield gateway
+        finally:
+            stop.set()
+            await task
+
+
+async def until(gateway: Gateway, event_type: EventType, device_id: str | None = None) -> dict[str, Any]:
+    """Wait for an event of this run; its data."""
+    async with asyncio.timeout(30):
+        while True:
+            for entry in await all_entries(gateway.outbox):
+                data: dict[str, Any] = json.loads(entry.data)
+                is_ours = json.loads(entry.metadata)["run"] == str(gateway.author.run)
+                if is_ours and entry.type == event_type and device_id in {None, data.get("deviceId")}:
+                    return data
+            await asyncio.sleep(0.01)
+
+
+async def test_a_driver_learns_what_it_may_know_of_the_gateway(drivers: Drivers, tmp_path: Path) -> None:
+    async with running(site(tmp_path)) as gateway:
+        context = drivers.contexts["broker"]
+        assert (context.gateway_id, context.time_zone, context.folder) == ("north-1", "Europe/Amsterdam", tmp_path)
+        assert context.credential("broker") == "user:secret"
+        with pytest.raises(DriverMisconfigured, match="credential 'other' was not found"):
+            context.credential("other")
+        drivers.made["broker"].arrivals.put_nowait([Sample(device_id="roof", readings={"air_temperature": good()})])
+        await until(gateway, EventType.SENSOR_READING_RECEIVED)
+        latest = context.latest("roof", "air_temperature")
+        assert latest is not None
+        assert latest.reading == good()
+
+
+async def test_a_driver_that_cannot_be_made_is_told_with_its_connection(
+    drivers: Drivers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: ConnectionSettings, context: DriverContext) -> Driver:
+        context.credential("other")
+        raise AssertionError
+
+    monkeypatch.setattr(drivers, "create", refuse)
+    with pytest.raises(DriverMisconfigured, match="connection 'broker': credential 'other' was not found"):
+        async with running(site(tmp_path)):
+            raise AssertionError
+
+
+async def test_an_adopted_device_reports_at_once_and_after_a_restart(drivers: Drivers, tmp_path: Path) -> None:
+    async with running(site(tmp_path)) as gateway:
+        first = drivers.made["broker"]
+        first.appearing = [(group(), "Left")]
+        first.arrivals.put_nowait([])
+        assert (await until(gateway, EventType.DEVICE_DESCRIBED, "radio-left"))["connectionId"] == "broker"
+        first.arrivals.put_nowait([Sample(device_id="radio-left", readings={"air_temperature": good(20.0)})])
+        assert (await until(gateway, EventType.SENSOR_READING_RECEIVED))["deviceId"] == "radio-left"
+    async with running(site(tmp_path)) as gateway:
+        # As if the site file had listed it.
+        (broker,) = drivers.connections.values()
+        assert [item.id for item in broker.devices] == ["roof", "radio-left"]
+        assert broker.groups[0].names == ("Left",)
+        loaded = await until(gateway, EventType.SITE_FILE_LOADED)
+        assert [item["deviceId"] for item in loaded["devices"]] == ["roof", "radio-left"]
+        drivers.made["broker"].arrivals.put_nowait(
+            [Sample(device_id="radio-left", readings={"air_temperature": good(21.0)})]
+        )
+        assert (await until(gateway, EventType.SENSOR_READING_RECEIVED))["deviceId"] == "radio-left"
+
+
+async def test_what_an_earlier_run_accepted_is_known_when_it_comes_again(drivers: Drivers, tmp_path: Path) -> None:
+    sample = Sample(device_id="roof", readings={"air_temperature": good()}, source_key=b"one", may_repeat=True)
+    async with running(site(tmp_path)) as gateway:
+        drivers.made["broker"].arrivals.put_nowait([sample])
+        await until(gateway, EventType.SENSOR_READING_RECEIVED)
+    async with running(site(tmp_path)) as gateway:
+        drivers.made["broker"].arrivals.put_nowait([sample, replace(sample, source_key=b"two")])
+        await until(gateway, EventType.SENSOR_READING_RECEIVED)
+        assert len(drivers.made["broker"].acknowledged) == 2
+        samples = [entry for entry in await all_entries(gateway.outbox) if entry.source_key]
+        assert [entry.source_key for entry in samples] == [b"one", b"two"]
+        assert gateway.fleet.status().devices[0].samples_repeated == 1
+
+
+async def test_a_run_names_the_one_before_it(drivers: Drivers, tmp_path: Path) -> None:
+    assert drivers.made == {}
+    async with running(site(tmp_path)) as gateway:
+        first = gateway.author.run
+        assert "previousRun" not in await until(gateway, EventType.GATEWAY_STARTED)
+    async with running(site(tmp_path)) as gateway:
+        assert (await until(gateway, EventType.GATEWAY_STARTED))["previousRun"] == str(first)
