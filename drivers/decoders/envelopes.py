@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from drivers.decoders.json_path import JsonPath, parse_path
 from drivers.decoders.payload import JsonValue, PayloadMalformed, kind_of
 from drivers.decoders.payload_time import TimeField
+from drivers.decoders.units import unknown
 
 EnvelopeName: TypeAlias = Literal["none", "tasmota", "zigbee2mqtt", "the-things-stack", "chirpstack", "shelly-rpc"]
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -60,8 +61,9 @@ def _tasmota(document: JsonObject, _level: str) -> Opened:
     units = {}
     for key, (canonical, known) in _TASMOTA_UNITS.items():
         name = body.get(key)
-        if isinstance(name, str) and name in known:
-            units[canonical] = known[name]
+        if name is not None:
+            # A unit that we do not know is not the profile's: no value can be converted from it.
+            units[canonical] = known.get(name, unknown(name)) if isinstance(name, str) else unknown(kind_of(name))
     return Opened(head=body, body=body, units=units)
 
 

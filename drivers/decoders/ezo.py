@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from drivers.decoders.frame import Field, FrameMalformed
 from drivers.decoders.line_frames import LineFrames, excerpt, text_of_line
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+# A circuit writes a digit on both sides of its decimal point; `.560` and `9.` are the halves of a torn line.
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
 # What the codes mean that say nothing about the question. (`*ER` does.)
 CODES: Mapping[str, str] = {

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from drivers.decoders.frame import Field, FrameMalformed
 from drivers.decoders.line_frames import LineFrames, excerpt, text_of_line
-from drivers.decoders.units import WRITTEN_UNITS
+from drivers.decoders.units import WRITTEN_UNITS, unknown
 from drivers.decoders.values import number_of, truth_of
 
 Layout: TypeAlias = Literal["csv", "key_value", "json", "regex"]
@@ -92,12 +92,12 @@ def _keyed_fields(line: str) -> dict[str, Field]:
 
 
 def _measure(text: str) -> Field:
-    """Take a unit that we know from behind the number, and leave out a word that we do not; the profile has the unit."""
+    """Take the unit from behind the number. A word that is none we know stays one: no value in the point's unit."""
     match = _MEASURE.fullmatch(text)
     if match is not None and match["unit"] in WRITTEN_UNITS:
         return Field(match["number"], unit=WRITTEN_UNITS[match["unit"]])
     if match is not None and _WORD.search(text):
-        return Field(match["number"])
+        return Field(match["number"], unit=unknown(match["unit"]))
     return Field(text or None)
 
 

@@ -114,7 +114,7 @@ class NmeaDecoder(LineFrames):
         if sentence == "MWV":
             return _wind(body, parts)
         if sentence == "XDR":
-            return dict(_transducers(body, parts))
+            return dict(_transducers(body, parts, is_checked=match["checksum"] is not None))
         if sentence in _SENTENCES:
             return {f"{sentence}.{name}": field for name, field in _values(body, parts, *_SENTENCES[sentence])}
         return {}
@@ -136,18 +136,21 @@ def _wind(body: str, parts: Sequence[str]) -> dict[str, Field]:
     reason = None if status == "A" else Reason.SENSOR_FAULT
     values = {
         "angle": Field(angle or None, unit="deg", reason=reason),
-        "speed": Field(speed or None, unit=_unit(_SPEEDS, letter), reason=reason),
+        # A speed always names its unit: without, it is none of the profile's.
+        "speed": Field(speed or None, unit=_SPEEDS.get(letter, unknown(letter)), reason=reason),
     }
     return {f"MWV.{form}{name}": field for name, field in values.items() for form in ("", f"{reference}.")}
 
 
-def _transducers(body: str, parts: Sequence[str]) -> Iterator[tuple[str, Field]]:
-    """XDR: groups of type, value, unit and name."""
+def _transducers(body: str, parts: Sequence[str], *, is_checked: bool) -> Iterator[tuple[str, Field]]:
+    """XDR: groups of type, value, unit and name. Nothing but the checksum shows that the end of the last name is lost."""
     # LCJ's sensors write one comma too many at the end.
     if len(parts) % 4 == 1 and not parts[-1]:
         parts = parts[:-1]
     if not parts or len(parts) % 4:
         raise FrameMalformed(f"{excerpt(body)} is no whole XDR: type, value, unit and name of each transducer")
+    if not is_checked and (not parts[-1] or parts[-1].isdecimal()):
+        raise FrameMalformed(f"{excerpt(body)} may have lost its end: no checksum, and no name of the last transducer")
     nameless: dict[str, int] = {}
     for start in range(0, len(parts), 4):
         kind, value, letter, name = parts[start : start + 4]

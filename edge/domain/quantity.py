@@ -135,6 +135,9 @@ _CONVERSIONS: dict[tuple[str, str], Conversion] = {
     ("kW", "W"): Conversion(factor=1000),
     ("W.h", "kW.h"): Conversion(factor=0.001),
     ("MW.h", "kW.h"): Conversion(factor=1000),
+    # A count has no unit; instruments name what they count.
+    ("{pulses}", "1"): IDENTITY,
+    ("{counts}", "1"): IDENTITY,
     ("min", "s"): Conversion(factor=60),
     ("h", "s"): Conversion(factor=3600),
     ("d", "s"): Conversion(factor=86_400),

@@ -170,7 +170,7 @@ def _build_point(point_id: str, table: Table, kind: DriverKind, report: list[Pro
         unit=head.unit if quantity is None else quantity.unit,
         conversion=way,
         options=options,
-        range=_range(head, way),
+        range=_range(head, way, quantity),
         publish=head.publish,
         gain=head.gain,
         offset=head.offset,
@@ -207,8 +207,9 @@ def _conversion(table: Table, head: PointTable, quantity: Quantity | None, repor
     return way or IDENTITY
 
 
-def _range(head: PointTable, way: Conversion) -> Range | None:
+def _range(head: PointTable, way: Conversion, quantity: Quantity | None) -> Range | None:
+    """The device's range; where nobody gave it, what a greenhouse can plausibly show."""
     if head.range is None:
-        return None
+        return None if quantity is None else Range(low=quantity.low, high=quantity.high)
     low, high = sorted(way.apply(value) for value in head.range)
     return Range(low=low, high=high)

@@ -51,6 +51,9 @@ class Topic:
     def for_member(self, name: str) -> "Topic":
         return replace(self, topic=self.topic.replace("{name}", name))
 
+    def is_same_device(self, other: object) -> bool:
+        return self == other
+
 
 def create(_: ConnectionSettings, __: DriverContext) -> NoReturn:
     raise AssertionError

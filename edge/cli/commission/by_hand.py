@@ -94,7 +94,7 @@ def _decoded(device: DeviceSettings, given: Given) -> list[Decoded]:
 def _modbus(device: DeviceSettings, given: Given) -> Mapping[str, Reading]:
     place, values = _modbus_values(device, given)
     if place.table in BIT_TABLES:
-        values = [bool(value) for value in values]
+        values = _bits(values)
     readings = decode_block(device, place.table, place.address, values)
     if not readings:
         last = place.address + len(values) - 1
@@ -103,6 +103,13 @@ def _modbus(device: DeviceSettings, given: Given) -> Mapping[str, Reading]:
             f"{device.id} has no point that lies in {where} as a whole; --start and --table place the values"
         )
     return readings
+
+
+def _bits(values: Sequence[int | bool]) -> list[bool]:
+    wrong = next((value for value in values if value not in {0, 1}), None)
+    if wrong is not None:
+        raise Undecodable(f"{wrong} is no bit: coils and discrete inputs are 0 or 1")
+    return [bool(value) for value in values]
 
 
 def _modbus_values(device: DeviceSettings, given: Given) -> tuple[Block, Sequence[int | bool]]:
@@ -119,6 +126,8 @@ def _modbus_values(device: DeviceSettings, given: Given) -> tuple[Block, Sequenc
     if given.table not in {None, reply.table}:
         raise Undecodable(f"the frame holds values of the table {reply.table}, not {given.table}")
     start = given.start if reply.address is None else reply.address
+    if given.start not in {None, start}:
+        raise Undecodable(f"the request asked from {start} on, --start says {given.start}")
     return _place(device, reply.table, start, len(reply.values)), reply.values
 
 

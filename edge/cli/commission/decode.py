@@ -15,6 +15,7 @@ from drivers.decoders.registers import NUMBER_TYPES, WORD_ORDERS, WordOrder
 from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED
 from edge.cli.commission.by_hand import TABLES, Decoded, Given, decode_by_hand
 from edge.cli.commission.shown import lines, records
+from edge.cli.commission.site import log_errors_only
 from edge.cli.commission.typed import Undecodable, numbers_of
 from edge.domain.clock import rfc3339
 from edge.domain.event import Json
@@ -65,8 +66,8 @@ def decode(
 ) -> None:
     """Decode what a device said, as its profile says: one of --frame, --registers, --line, --payload.
 
-    Without --start or --request, registers are the first block that the profile reads. `decode modbus` needs no profile.
-    Exit codes: 0 decoded, 1 these bytes are no readings (what is wrong is said), 2 usage, 78 the profile has mistakes.
+    Without --start or --request, registers are the first block that the profile reads. `decode modbus` needs none. Exit
+    codes: 0 decoded, 1 these bytes are no readings (what is wrong is said), 2 usage, 78 the profile has mistakes.
     """
     if context.invoked_subcommand is not None:
         return
@@ -106,6 +107,7 @@ def _tell(device: DeviceSettings, given: Given, *, as_json: bool) -> None:
 
 
 def _device(profile: str | None, folder: Path, *, is_one: bool) -> DeviceSettings:
+    log_errors_only()
     """Return the profile's device. Raises click.UsageError, also if not just one thing is given to decode."""
     if profile is None:
         raise click.UsageError("name a --profile, or use `decode modbus`")
@@ -199,6 +201,6 @@ def _bits(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     first, comma, width = text.partition(",")
-    if not (first.strip().isdecimal() and (not comma or width.strip().isdecimal())):
+    if not text.isascii() or not (first.strip().isdecimal() and (not comma or width.strip().isdecimal())):
         raise Undecodable(f"bits is {text!r}; write FIRST,WIDTH like 9,1")
     return int(first), int(width or 1)

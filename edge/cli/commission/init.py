@@ -19,7 +19,7 @@ from edge.cli.commission.drafting import best
 from edge.cli.commission.first_look import ConnectionOptions, FirstLook, Wishes
 from edge.cli.commission.fit import Fit
 from edge.cli.commission.scan import LISTEN_S, UNIT_TIMEOUT_MS
-from edge.cli.commission.site import outside_context
+from edge.cli.commission.site import log_errors_only, outside_context
 from edge.cli.commission.units import units_of
 from edge.domain.settings import Settings
 from edge.settings.problems import ConfigurationInvalid
@@ -80,10 +80,10 @@ def init(
 ) -> None:
     """Write a first site file: what is not given is asked for at a terminal. Nothing is written to any device.
 
-    A scan finds the Modbus units that answer and the packaged profiles that fit them, the topics of a broker, and what a
-    serial device says; what it guessed is marked. Exit codes: 0 written, 1 the file is there already, 2 usage, 75
-    written, but a connection could not be looked at.
+    A scan finds the Modbus units that answer and the profiles that fit, a broker's topics, and what a serial device says;
+    guesses are marked. Exit codes: 0 written, 1 the file is there, 2 usage, 75 written, a connection was not reached.
     """
+    log_errors_only()
     if site_file.exists() and not force:
         click.echo(f"{site_file} is there already; name another file, or --force", err=True)
         sys.exit(EXIT_FAILED)

@@ -17,7 +17,7 @@ from edge.cli import EXIT_FAILED, EXIT_TEMPORARY
 from edge.cli.commission.by_hand import TABLES
 from edge.cli.commission.probing import BLOCK_LENGTH, Stretch, joined, read_range
 from edge.cli.commission.progress import progress
-from edge.cli.commission.site import connection_of, load
+from edge.cli.commission.site import connection_of, load, log_errors_only
 from edge.cli.commission.typed import Undecodable, numbers_of
 from edge.domain.driver import DeviceUnreachable, DriverError
 from edge.domain.event import Json
@@ -63,6 +63,7 @@ def probe(
     Addresses are those on the wire, from 0. Nothing is written. Stop the daemon first where it holds the port. Exit
     codes: 0 the unit gave something, 1 it refused all, 75 it does not answer, 78 the site file is wrong.
     """
+    log_errors_only()
     if registers is not None:
         stretches = [_typed(registers, start)]
     elif site_file is None or connection_id is None:

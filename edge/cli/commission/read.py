@@ -11,7 +11,7 @@ import click
 from edge.cli import EXIT_TEMPORARY, EXIT_USAGE
 from edge.cli.commission.asking import Said, read_devices
 from edge.cli.commission.shown import lines, records
-from edge.cli.commission.site import context_of, load
+from edge.cli.commission.site import context_of, load, log_errors_only
 from edge.cli.commission.through import read_through
 from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonSilent, find_daemon
 from edge.domain.settings import DeviceSettings, Settings
@@ -49,6 +49,7 @@ def read(
     the devices are read from here, and nothing is recorded. Exit codes: 0 all answered, 1 an answer made no sense, 2
     there is no such device, 75 a device, port or broker could not be reached, 78 the site file is wrong.
     """
+    log_errors_only()
     settings = load(site_file)
     wanted = _wanted(settings, device_ids)
     try:

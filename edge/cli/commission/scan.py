@@ -12,7 +12,7 @@ import click
 from edge.cli import EXIT_FAILED, EXIT_TEMPORARY
 from edge.cli.commission.found import Found, Search, Wishes, search_of
 from edge.cli.commission.progress import progress
-from edge.cli.commission.site import connection_of, context_of, load
+from edge.cli.commission.site import connection_of, context_of, load, log_errors_only
 from edge.domain.driver import ConnectionLost, DriverContext, DriverError
 
 # Most devices answer within 100 ms, the slowest of the catalogue (an energy meter) within 200.
@@ -55,6 +55,7 @@ def scan(
     Stop the daemon first where it holds the port. Nothing is written to any device. Exit codes: 0 somebody is there, 1
     nobody is, 75 the port or host cannot be opened, 78 the site file is wrong.
     """
+    log_errors_only()
     settings = load(site_file)
     connection = connection_of(settings, connection_id)
     search = search_of(connection, Wishes(units=units, timeout_ms=timeout_ms, seconds=seconds))

@@ -1,5 +1,6 @@
 """What the commissioning verbs need of a site file: its settings, a connection of it, and what its drivers may know."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -8,9 +9,15 @@ import click
 from edge.cli import EXIT_CONFIGURATION
 from edge.domain.driver import DriverContext, DriverMisconfigured
 from edge.domain.settings import ConnectionSettings, Settings
+from edge.operate.logs import configure_logs
 from edge.settings.credentials import CredentialMissing, credential
 from edge.settings.problems import ConfigurationInvalid
 from edge.settings.site import load_settings
+
+
+def log_errors_only() -> None:
+    """Keep what drivers log from the results: these verbs say themselves what went wrong."""
+    configure_logs(level=logging.ERROR)
 
 
 def load(site_file: Path) -> Settings:

@@ -221,6 +221,31 @@ def test_a_stored_record_out_of_a_drawer_keeps_its_time() -> None:
     assert sample["readings"] == found["readings"]
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("lctech-lc-modbus-relay", "--registers", "2,0"), "2 is no bit"),
+        (
+            ("xy-md02", "--frame", "010404013102222ace", "--request", "010400010002200b", "--start", "2"),
+            "asked from 1 on",
+        ),
+    ],
+)
+def test_what_contradicts_itself_is_refused(given: tuple[str, ...], sentence: str) -> None:
+    result = typed("decode", "--profile", *given)
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+
+
+def test_a_doubt_about_a_unit_does_not_stand_among_the_results() -> None:
+    assert readings("--profile", "vaisala-wxt530", "--line", "0R2,Ta=5.5X")["outside_temperature"]["quality"] == "bad"
+
+
+def test_a_value_that_no_greenhouse_has_is_uncertain_where_the_profile_gives_no_range() -> None:
+    co2 = readings("--profile", "senseair-k30", "--registers", "30000")["co2"]
+    assert (co2["value"], co2["reason"]) == (30_000, "out_of_range")
+
+
 def test_points_that_are_not_published_are_shown_on_demand_only() -> None:
     vector = VECTORS["water-node-debug-line"]
     assert list(readings(*arguments(vector, "water-node"))) == ["water_level"]

@@ -20,6 +20,13 @@ def test_tasmota_says_in_which_units_it_speaks() -> None:
     assert opened.units == {"Cel": "[degF]", "hPa": "mm[Hg]"}
 
 
+@pytest.mark.parametrize(("name", "unit"), [("K", "{K}"), (5, "{a number}")])
+def test_a_unit_that_tasmota_does_not_have_is_no_unit_of_ours(name: JsonValue, unit: str) -> None:
+    opened = open_envelope("tasmota", {"TempUnit": name}, "SENSOR")
+    assert opened is not None
+    assert opened.units == {"Cel": unit}
+
+
 def test_a_zigbee_device_says_nothing_with_null() -> None:
     opened = open_envelope("zigbee2mqtt", {"temperature": None, "humidity": 44.7}, "bench1")
     assert opened is not None

@@ -66,7 +66,24 @@ def test_no_output_is_no_value() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["nan", "9.5x", "9,,5", "9.56 7.1", "1e5", "0x1F", "*XY", "RT,25.0", "9.560*OK", ",", "१", "1_0", "--1", "1.2.3"],
+    [
+        "nan",
+        "9.5x",
+        "9,,5",
+        "9.56 7.1",
+        "1e5",
+        "0x1F",
+        "*XY",
+        "RT,25.0",
+        "9.560*OK",
+        ",",
+        "१",
+        "1_0",
+        "--1",
+        "1.2.3",
+        ".560",
+        "9.",
+    ],
 )
 def test_junk_never_becomes_a_number(line: str) -> None:
     with pytest.raises(FrameMalformed):

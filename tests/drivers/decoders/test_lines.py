@@ -45,7 +45,9 @@ def test_a_csv_line_without_any_value_is_no_sample(line: bytes) -> None:
         (b"raw=153,depth=12.7cm", {"raw": Field("153"), "depth": Field("12.7", unit="cm")}),
         (b"temp: 21.5 C; hum: 40 %", {"temp": Field("21.5", unit="Cel"), "hum": Field("40", unit="%")}),
         ("t=-3.5°C".encode(), {"t": Field("-3.5", unit="Cel")}),
-        (b"count=12 pulses", {"count": Field("12")}),
+        (b"count=12 pulses", {"count": Field("12", unit="{pulses}")}),
+        (b"t=294.9 K depth=5 inch", {"t": Field("294.9", unit="K"), "depth": Field("5", unit="[in_i]")}),
+        (b"t=21.8 error depth=2 fathoms", {"t": Field("21.8", unit="{error}"), "depth": Field("2", unit="{fathoms}")}),
         (b"state=pump on level=3", {"state": Field("pump on"), "level": Field("3")}),
         (b"a= b=nan c=---", {"a": Field(None), "b": Field("nan"), "c": Field("---")}),
         (b"12:30:05 ec.tank-1=2.1 mS/cm", {"ec.tank-1": Field("2.1", unit="mS/cm")}),
@@ -55,7 +57,7 @@ def test_keys_are_found_with_their_values_and_units(line: bytes, fields: dict[st
     assert LineDecoder(layout="key_value").fields(line) == fields
 
 
-@pytest.mark.parametrize("text", ["0x1F", "21,8", "12.5.3", "5 of 10", "12e", "3-4", "12pulses"])
+@pytest.mark.parametrize("text", ["0x1F", "21,8", "12.5.3", "5 of 10", "12e", "3-4", "12fathoms"])
 def test_a_number_with_something_strange_behind_it_is_not_cut_to_a_number(text: str) -> None:
     assert values(LineDecoder(layout="key_value"), f"v={text}".encode()) == {"v": text}
 

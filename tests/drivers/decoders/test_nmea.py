@@ -20,7 +20,7 @@ def test_any_talker_may_tell_the_wind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("letter", "unit"), [("N", "[kn_i]"), ("M", "m/s"), ("K", "km/h"), ("S", "[mi_i]/h"), ("B", "{B}"), ("", None)]
+    ("letter", "unit"), [("N", "[kn_i]"), ("M", "m/s"), ("K", "km/h"), ("S", "[mi_i]/h"), ("B", "{B}"), ("", "{}")]
 )
 def test_the_letter_of_a_wind_speed_is_its_unit(letter: str, unit: str | None) -> None:
     assert fields(f"WIMWV,212.6,R,5.8,{letter},A")["MWV.speed"] == Field("5.8", unit=unit)
@@ -58,6 +58,19 @@ def test_nameless_transducers_are_counted_by_type() -> None:
         "XDR.U.0": "4.1",
         "XDR.C.1": "8",
     }
+
+
+@pytest.mark.parametrize(
+    "torn", ["WIXDR,C,35.2,C,", "WIXDR,C,35.2,C,2,U,3.5,V,", "WIXDR,C,35.2,C,2,U,3.5,V,1", "WIXDR,C,7,C,,"]
+)
+def test_without_a_checksum_a_last_name_may_have_lost_its_end(torn: str) -> None:
+    with pytest.raises(FrameMalformed, match="may have lost its end"):
+        NmeaDecoder().fields(f"${torn}".encode())
+    assert fields(torn)
+
+
+def test_a_named_transducer_needs_no_checksum() -> None:
+    assert NmeaDecoder().fields(b"$WIXDR,C,7,C,,C,19.5,C,AIR")["XDR.C.AIR"] == Field("19.5", unit="Cel")
 
 
 def test_one_comma_too_many_is_let_pass() -> None:

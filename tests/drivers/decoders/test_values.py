@@ -118,6 +118,11 @@ def test_a_unit_of_another_quantity_gives_no_value() -> None:
     assert codec.reading("21.8", unit="{X}") == bad(Reason.SENSOR_FAULT, "hPa")
 
 
+def test_what_is_counted_is_no_unit_of_anything_else() -> None:
+    assert ValueCodec(value_point("count")).reading("12", unit="{pulses}").value == 12.0
+    assert ValueCodec(value_point("water_content")).reading("12", unit="{pulses}") == bad(Reason.SENSOR_FAULT, "%")
+
+
 def test_a_plain_number_takes_any_unit() -> None:
     assert ValueCodec(value_point()).reading("153", unit="mm") == Reading(value=153.0, unit=None)
 
