@@ -7,7 +7,7 @@ import structlog
 from drivers.decoders.modbus_device import DeviceCodec, ReadBlock
 from drivers.modbus.options import ModbusDeviceOptions, ModbusPointOptions
 from drivers.modbus.plan import Block, plan_blocks, replaced, split
-from drivers.modbus.question import Question
+from drivers.modbus.setup import SetupWrite
 from edge.domain.reading import Reading, Reason, bad
 from edge.domain.settings import DeviceSettings
 
@@ -34,6 +34,8 @@ class ModbusDevice:
         self._unsupported: set[str] = set()
         self._written = 0
         self._ready_s = 0.0
+        # It was silent the last time when its setup was to be read back.
+        self.hides_setup = False
 
     def readings(self, blocks: Collection[ReadBlock]) -> Mapping[str, Reading]:
         """Return the readings of all points that the device has; what could not be read is bad."""
@@ -52,6 +54,15 @@ class ModbusDevice:
         self.blocks = replaced(self.blocks, block, parts)
         log.info("modbus_block_split", device_id=self.id, table=block.table, address=block.address, count=block.count)
         return parts
+
+    def rejoin(self, block: Block, parts: Sequence[Block]) -> None:
+        """Unlearn a split: each of its parts was refused, too, so that it was not their being together."""
+        self.blocks = tuple(each for each in replaced(self.blocks, parts[0], (block,)) if each not in parts)
+
+    def ask_last(self, block: Block) -> None:
+        """Ask for a block after all others from now on: where the poll ends at it, the others have been read."""
+        if block in self.blocks:
+            self.blocks = (*(each for each in self.blocks if each is not block), block)
 
     def look_for_unsupported(self, block: Block, values: Sequence[int | bool]) -> None:
         """Learn which points the device says it does not have; they are not asked for again until the daemon restarts."""
@@ -84,13 +95,22 @@ class ModbusDevice:
         """Return how long the device must be left alone after the last write of its setup."""
         return max(0.0, self._ready_s - now_s)
 
-    def next_write(self) -> Question | None:
+    @property
+    def next_write(self) -> SetupWrite | None:
         """Return the next write of the setup; None if there is none left."""
-        if self._written == len(self.options.setup):
+        return None if self._written == len(self.options.setup) else self.options.setup[self._written]
+
+    def held_at(self, write: SetupWrite) -> Block | None:
+        """Return where a write of the setup can be read back; None for a frame: only its maker knows what it does."""
+        if write.frame is not None or write.address is None:
             return None
-        return self.options.setup[self._written].question(self.options.address)
+        return Block(table=write.table, address=write.address, count=max(1, len(write.values)))
 
     def written(self, now_s: float) -> None:
         """Note that the next write of the setup is done."""
         self._ready_s = now_s + self.options.setup[self._written].pause_ms / 1000
+        self._written += 1
+
+    def needs_no_write(self) -> None:
+        """Note that the device holds already what the next write of the setup would write."""
         self._written += 1

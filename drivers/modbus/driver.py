@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import structlog
@@ -13,6 +13,7 @@ from drivers.modbus.options import ModbusConnectionOptions
 from drivers.modbus.owed import OwedAnswers
 from drivers.modbus.plan import Block
 from drivers.modbus.question import Question
+from drivers.modbus.setup import SetupWrite
 from drivers.modbus.wire import BUSY, ILLEGAL_DATA_ADDRESS, RequestRefused, Wire, open_wire
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse
 from edge.domain.reading import Sample
@@ -20,6 +21,9 @@ from edge.domain.settings import ConnectionSettings
 
 # So many requests in a row without any answer, from whatever device, and the link itself is doubted and opened anew.
 UNANSWERED_MAX = 3
+
+# Each answer that is none costs its whole time-out. After so many in one poll the other devices' turn has come.
+MALFORMED_MAX = 3
 
 T = TypeVar("T")
 
@@ -63,9 +67,11 @@ class ModbusDriver:
                 return Sample(device_id=device_id, readings=device.warming_up())
             for block in device.blocks:
                 try:
-                    read += await self._read(device, block)
+                    await self._read(device, block, read)
                 except (RequestRefused, MalformedResponse) as error:
                     troubles.append(error)
+                if sum(isinstance(trouble, MalformedResponse) for trouble in troubles) == MALFORMED_MAX:
+                    break
         except DeviceUnreachable as error:
             troubles.append(error)
             if not read:
@@ -84,10 +90,41 @@ class ModbusDriver:
             if wait_s > PAUSE_S_WAITED:
                 return False
             await asyncio.sleep(wait_s)
-            write = device.next_write()
-            if write is not None:
-                await self._write(device, write)
-                device.written(now_s())
+            write = device.next_write
+            if write is None:
+                continue
+            if await self._is_held(device, write):
+                device.needs_no_write()
+                continue
+            await self._write(device, write.question(device.options.address))
+            device.written(now_s())
+        return True
+
+    async def _is_held(self, device: ModbusDevice, write: SetupWrite) -> bool:
+        """Look whether the device holds already what is to be written. Nothing is written to one that is silent.
+
+        Whether one is silent altogether, or only about its setup, a block of its own shows in the next poll.
+        """
+        place = device.held_at(write)
+        if place is None:
+            return False
+        is_there = device.hides_setup and await self._is_there(device)
+        device.hides_setup = False
+        try:
+            return write.is_held(await self._values(device, place))
+        except (RequestRefused, MalformedResponse):
+            return False
+        except DeviceUnreachable:
+            device.hides_setup = True
+            if is_there:
+                return False
+            raise
+
+    async def _is_there(self, device: ModbusDevice) -> bool:
+        """Have the device say anything. Raises DeviceUnreachable if it does not."""
+        for block in device.blocks[:1]:
+            with suppress(RequestRefused, MalformedResponse):
+                await self._ask(device, block)
         return True
 
     async def _write(self, device: ModbusDevice, question: Question) -> None:
@@ -99,28 +136,37 @@ class ModbusDriver:
             # Its readings may be worth something without (a drive that is run by hand); what they lack shows there.
             log.warning("modbus_setup_refused", device_id=device.id, request=question.text, error=str(refusal))
 
-    async def _read(self, device: ModbusDevice, block: Block) -> Sequence[ReadBlock]:
+    async def _read(self, device: ModbusDevice, block: Block, read: list[ReadBlock]) -> None:
         """Read one block; where the device refuses it for its addresses, read its points one by one from now on."""
         try:
-            return [await self._ask(device, block)]
+            read.append(await self._ask(device, block))
         except RequestRefused as refusal:
             parts = device.split(block) if refusal.code == ILLEGAL_DATA_ADDRESS else ()
             if not parts:
                 raise
-        read = []
+        else:
+            return
+        refused = 0
         for part in parts:
             try:
                 read.append(await self._ask(device, part))
             except RequestRefused:
-                continue
-        if not read:
+                refused += 1
+        if refused == len(parts):
+            device.rejoin(block, parts)
             raise RequestRefused(ILLEGAL_DATA_ADDRESS)
-        return read
 
     async def _ask(self, device: ModbusDevice, block: Block) -> ReadBlock:
-        values = await self._counted(self._open_wire().read(device.options.address, block, device.options.pace))
+        try:
+            values = await self._values(device, block)
+        except (DeviceUnreachable, MalformedResponse):
+            device.ask_last(block)
+            raise
         device.look_for_unsupported(block, values)
         return ReadBlock(table=block.table, address=block.address, values=values)
+
+    async def _values(self, device: ModbusDevice, block: Block) -> Sequence[int | bool]:
+        return await self._counted(self._open_wire().read(device.options.address, block, device.options.pace))
 
     async def _counted(self, request: Awaitable[T]) -> T:
         """Count the requests in a row that nobody answered."""

@@ -34,9 +34,10 @@ class Frame:
 class TcpFraming:
     """Modbus/TCP: each request has a number, which its answer repeats."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: int = 0) -> None:
+        """`before`: the number before the first request's, from 0 to 0xFFFE."""
         self._framer = FramerSocket(DecodePDU(is_server=False))
-        self._transaction = 0
+        self._transaction = before
 
     def framed(self, question: Question) -> bytes:
         """Put a request into a frame with the next number."""

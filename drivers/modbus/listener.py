@@ -3,6 +3,7 @@
 Time comes in as an argument, in seconds of the loop.
 """
 
+import secrets
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,10 @@ class Listener(Protocol):
     def doubts_until_s(self) -> float | None:
         """Until when another answer may follow the one that came; None if there is no such doubt."""
 
+    @property
+    def must_ask_again(self) -> bool:
+        """Whether the answer that is doubted is not to be believed, but asked for once more."""
+
     def believe(self) -> bytes | None:
         """Return the answer that was doubted, since nothing better followed; None if there is none."""
 
@@ -42,9 +47,11 @@ class TcpListener:
     """For Modbus/TCP, where the request's number tells everything."""
 
     doubts_until_s = None
+    must_ask_again = False
 
     def __init__(self) -> None:
-        self._framing = TcpFraming()
+        # By chance: a gateway that hands a late answer to the next connection must not find its number there again.
+        self._framing = TcpFraming(secrets.randbelow(0xFFFF))
         self._question: Question | None = None
         self._arrived = bytearray()
 
@@ -56,12 +63,13 @@ class TcpListener:
     def hear(self, data: bytes, now_s: float) -> bytes | None:  # noqa: ARG002
         """Take what arrived; answers to older requests are passed over."""
         self._arrived += data
+        # Before it is looked at: a peer that floods us must not keep everybody else waiting.
+        del self._arrived[:-ARRIVED_LENGTH_MAX]
         if self._question is None:
             del self._arrived[: self._framing.whole_length(bytes(self._arrived))]
             return None
         frame = self._framing.answer(bytes(self._arrived), self._question)
         if frame is None:
-            del self._arrived[:-ARRIVED_LENGTH_MAX]
             return None
         del self._arrived[: frame.end]
         self._question = None
@@ -110,6 +118,8 @@ class RtuListener:
         self._arrived = bytearray()
         self._last: _Answered | None = None
         self._candidate: _Candidate | None = None
+        # What was asked just before, and had only a doubted answer.
+        self._doubted: Question | None = None
         # Whether the line gives back what is sent on it; None = not known yet.
         self.echoes: bool | None = None
         self._has_echoed = False
@@ -129,6 +139,8 @@ class RtuListener:
         self._arrived += data
         del self._arrived[:-ARRIVED_LENGTH_MAX]
         if self._question is None:
+            # A line that babbles is looked through again with every byte; a late answer needs no more room than this.
+            del self._arrived[:-FRAME_LENGTH_MAX]
             self._overhear(bytes(self._arrived), now_s)
             return None
         self._drop_echo()
@@ -136,22 +148,46 @@ class RtuListener:
             before = bytes(self._arrived[: frame.start])
             del self._arrived[: frame.end]
             self._overhear(before, now_s)
-            if self._candidate is not None or not self._looks_doubled(frame.pdu):
+            if self._candidate is None and not self._looks_doubled(frame.pdu):
                 return self._answered(frame.pdu, now_s)
             assert self._last is not None, "it equals the last one"
+            if self._candidate is not None:
+                # So the one before was the last one once more.
+                self._owed.repeated(frame.unit, self._candidate.at_s - self._last.at_s)
+                return self._answered(frame.pdu, now_s)
             self._candidate = _Candidate(frame.pdu, now_s)
             self.doubts_until_s = max(now_s + DOUBT_S_MIN, self._asked_s + DOUBT_FACTOR * self._last.took_s)
         return None
 
+    @property
+    def must_ask_again(self) -> bool:
+        """Whether a doubted answer is worth a second request: until it is known that the unit does not answer twice.
+
+        It may be the last one once more, and the right one lost. What answers the same request a second time is its
+        answer, whichever of the two it belongs to.
+        """
+        if self._candidate is None or self._question is None or self._question == self._doubted:
+            return False
+        return not self._owed.is_single(self._question.unit)
+
     def believe(self) -> bytes | None:
         """Take the answer that was doubted; None if there is none."""
-        return None if self._candidate is None else self._answered(self._candidate.pdu, self._candidate.at_s)
+        if self._candidate is None:
+            return None
+        assert self._question is not None, "it is an answer"
+        if self._question == self._doubted:
+            self._owed.confirmed(self._question.unit)
+        return self._answered(self._candidate.pdu, self._candidate.at_s)
 
     def give_up(self, now_s: float) -> bytes:
         """Stop waiting; returns what arrived and belongs to nobody."""
         question, self._question = self._question, None
         if question is not None:
             self._owed.missed(question, self._asked_s)
+            if not self._arrived and not self._has_echoed:
+                # An echo comes at once, whether the unit is there or not.
+                self.echoes = False
+        self._doubted = None if self._candidate is None else question
         self._candidate = self.doubts_until_s = None
         if self._has_echoed:
             self.echoes = True
@@ -164,7 +200,7 @@ class RtuListener:
             self.echoes = self._has_echoed
         self._last = _Answered(question=question, pdu=pdu, took_s=now_s - self._asked_s, at_s=now_s)
         self._owed.answered(question, pdu, self._asked_s)
-        self._question = self._candidate = self.doubts_until_s = None
+        self._question = self._candidate = self._doubted = self.doubts_until_s = None
         self._overhear(bytes(self._arrived), now_s)
         return pdu
 

@@ -135,7 +135,8 @@ class ModbusDeviceOptions:
     registers_max: int = REGISTERS_MAX
     # Unwanted registers that may lie between two points of one request.
     hole_max: int = 0
-    # Written whenever the connection was opened and when the device answers again after a silence, before it is read.
+    # Written whenever the connection was opened and when the device answers again after a silence, before it is read;
+    # what it holds already is not written again.
     setup: tuple[SetupWrite, ...] = ()
     # None = as the connection.
     request_gap_ms: int | None = None

@@ -28,6 +28,8 @@ LATENESS_FACTOR = 2.0
 # comes later than this is not waited for.
 REPEAT_S_MAX = 0.25
 REPEAT_MARGIN_S = 0.005
+# So often a doubted answer was the same when it was asked for again: then the unit is one that answers once.
+CONFIRMED_MIN = 5
 # How far a fence may reach beyond the registers (or bytes of bits) that were asked for.
 FENCE_REACH = 4
 REGISTERS_MAX, BITS_MAX = 125, 2000
@@ -48,6 +50,7 @@ class OwedAnswers:
         self._owed: dict[int, dict[Shape, _Asked]] = {}
         self._lateness_s: dict[int, float] = {}
         self._repeat_s: dict[int, float] = {}
+        self._confirmed: dict[int, int] = {}
 
     def missed(self, question: Question, asked_s: float) -> None:
         """Note that a request was not answered in time."""
@@ -88,6 +91,14 @@ class OwedAnswers:
         if after_s <= REPEAT_S_MAX:
             self._repeat_s[unit] = max(after_s, self._repeat_s.get(unit, 0.0))
 
+    def confirmed(self, unit: int) -> None:
+        """Note that an answer that could have been the last one once more was right."""
+        self._confirmed[unit] = self._confirmed.get(unit, 0) + 1
+
+    def is_single(self, unit: int) -> bool:
+        """Whether a unit is known to answer once: an answer that equals the last one is another one."""
+        return unit not in self._repeat_s and self._confirmed.get(unit, 0) >= CONFIRMED_MIN
+
     def is_doubtful(self, question: Question, now_s: float) -> bool:
         """Whether the answer to this could be taken for an owed one."""
         return question.unit in self._owed and question.shape in self._current(question.unit, now_s)
@@ -118,9 +129,10 @@ class OwedAnswers:
         fewer = range(block.count - step, 0, -step)
         more = range(block.count + step, block.count + FENCE_REACH * step + 1, step)
         for count in (*fewer, *more):
-            if count > longest or block.address + count > 0x10000:
+            if count > longest:
                 continue
-            question = read_question(unit, block.table, block.address, count)
+            # At the table's end the registers before the block's do as well.
+            question = read_question(unit, block.table, min(block.address, 0x10000 - count), count)
             # One that is owed itself is as good if it was never asked before the block was asked for the last time.
             if question.shape not in owed or owed[question.shape].first_s > asked_s:
                 return replace(question, text=f"{wanted.text}, asked for as {question.text}")

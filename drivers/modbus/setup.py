@@ -1,6 +1,10 @@
-"""What is written to a device before it is read: the writes of a profile's `setup`. Pure."""
+"""What is written to a device before it is read: the writes of a profile's `setup`. Pure.
 
-from collections.abc import Iterator
+A setting often lies in an EEPROM that bears some ten thousand writes. So a write is read back first, and left out where
+the device holds the value already: a unit that misses an answer now and then is not worn out by it.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -38,6 +42,13 @@ class SetupWrite:
         one = () if self.value is None else (self.value,)
         # A value of its own is written by the function for one; a list of one by that for many: some take only that.
         return write_question(unit, self.table, self.address, self.values or one, is_single=not self.values)
+
+    def is_held(self, values: Sequence[int | bool]) -> bool:
+        """Whether the device already has what would be written, by what it holds at the write's place."""
+        wanted = self.values or (() if self.value is None else (self.value,))
+        if self.table == "coil":
+            return [bool(value) for value in values] == [bool(value) for value in wanted]
+        return list(values) == [value & 0xFFFF for value in wanted]
 
     def mistakes(self) -> list[str]:
         """Say what is wrong beyond types."""

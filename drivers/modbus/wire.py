@@ -44,6 +44,10 @@ class _Silence(Exception):  # noqa: N818
     """The time for an answer is over."""
 
 
+class _Doubted(Exception):  # noqa: N818
+    """What came may be the last answer once more."""
+
+
 class Wire:
     """An open connection. Cancelling a request closes it: no late answer can meet another question on it."""
 
@@ -86,11 +90,18 @@ class Wire:
             await self._ask(question, pace)
 
     async def _find_echo(self, unit: int, pace: Pace) -> None:
-        """Read something, if only to be refused: what comes back shows whether the line has an echo."""
+        """Read something, if only to be refused: what comes back shows whether the line has an echo.
+
+        So does silence: a unit that does not answer what it does not have gets its write all the same.
+        """
+        assert self._rtu is not None, "a host has no echo"
         try:
             await self._ask(read_question(unit, "holding", 0, 1), pace)
         except (RequestRefused, MalformedResponse):
             return
+        except DeviceUnreachable:
+            if self._rtu.echoes is None:
+                raise
 
     async def _fence(self, unit: int, block: Block, pace: Pace) -> None:
         """Have the unit answer something else first: then what it owes of this kind does not come any more."""
@@ -111,7 +122,7 @@ class Wire:
         is_refusal_doubtful = self._rtu is not None and self._owed.is_refusal_doubtful(question, now_s)
         timeout_ms = _chosen(pace.response_timeout_ms, self._options.response_timeout_ms)
         try:
-            pdu = await self._exchange(question, timeout_ms / 1000)
+            pdu = await self._surely_exchange(question, timeout_ms / 1000)
             self._check(question, pdu, is_refusal_doubtful=is_refusal_doubtful)
         except (DeviceUnreachable, MalformedResponse):
             await self._keep_quiet(question.unit, now_s)
@@ -121,6 +132,13 @@ class Wire:
             repeats_s = self._owed.repeats_by_s(question.unit)
             self._ready_s = max(self._ready_s, self._loop.time() + max(gap_ms / 1000, repeats_s))
         return pdu
+
+    async def _surely_exchange(self, question: Question, timeout_s: float) -> bytes:
+        try:
+            return await self._exchange(question, timeout_s)
+        except _Doubted:
+            await self._wait_for_silence()
+            return await self._exchange(question, timeout_s)
 
     async def _exchange(self, question: Question, timeout_s: float) -> bytes:
         now_s = self._loop.time()
@@ -136,7 +154,7 @@ class Wire:
             self._listener.give_up(self._loop.time())
             self.link.close()
             raise
-        except ConnectionLost:
+        except (ConnectionLost, _Doubted):
             self._listener.give_up(self._loop.time())
             raise
         except _Silence:
@@ -203,7 +221,11 @@ class Wire:
             self._loop.call_at(self._listener.doubts_until_s, self._believe, self._answer)
 
     def _believe(self, answer: "asyncio.Future[bytes]") -> None:
-        if not answer.done() and (pdu := self._listener.believe()) is not None:
+        if answer.done():
+            return
+        if self._listener.must_ask_again:
+            answer.set_exception(_Doubted())
+        elif (pdu := self._listener.believe()) is not None:
             answer.set_result(pdu)
 
     def _time_out(self, answer: "asyncio.Future[bytes]") -> None:

@@ -80,9 +80,19 @@ STEADY: Mapping[str, float] = {
     "device_temperature": 24.0,
     "duration": 3600.0,
     "count": 2300.0,
+    "matric_potential": -12.0,
+    # A point's id goes before its quantity.
+    "energy_export": 0.0,
+    "heating_voltage": 12.0,
+    "reference_voltage": 3.5,
+    "permittivity": 36.0,
+    "signal_quality": 80.0,
 }
 # What a point that is on or off speaks of, if one of these words is in its id: the irrigation's valve and pump.
 _WATERED = frozenset({"valve", "pump", "relay", "irrigation", "flow"})
+# On as long as nothing is wrong.
+_WELL = frozenset({"stable", "ready"})
+COMPASS = ("N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW")
 
 # A spike reaches so far into what a quantity can plausibly be: 8000 ppm of CO2, as an S8 said once.
 SPIKE_SHARE = 0.4
@@ -119,18 +129,25 @@ class Sensors:
         if self._start_s is None:
             self._start_s = greenhouse.house.time_s
         days = (greenhouse.house.time_s - self._start_s) / DAY_S
-        return {point.id: self._shown(point, truth, days, fault) for point in self._points}
+        shown = {point.id: self._shown(point, truth, days, fault) for point in self._points}
+        # A vane that tells its angle and its sector tells the same twice.
+        angles = (shown[point.id] for point in self._points if point.quantity == "wind_direction")
+        angle = float(next(angles, truth["wind_direction"]))
+        sectors = {point.id: _sector(meanings_of(point), angle) for point in self._points}
+        return {**shown, **{point_id: sector for point_id, sector in sectors.items() if sector is not None}}
 
     def _shown(self, point: PointSettings, truth: Mapping[str, float], days: float, fault: Fault | None) -> Value:
         meanings = meanings_of(point)
+        words = frozenset(point.id.split("_"))
         if point.type is ValueType.BOOLEAN:
-            return not _WATERED.isdisjoint(point.id.split("_")) and truth["flow_rate"] > 0
+            return bool(words & _WELL) or (bool(words & _WATERED) and truth["flow_rate"] > 0)
         if meanings:
             return next(iter(meanings.values()))
         if point.type is ValueType.TEXT:
             return self._device_id
         quantity = point.quantity or ""
-        value = truth.get(point.id, truth.get(quantity, STEADY.get(quantity, 0.0)))
+        sources = ((truth, point.id), (STEADY, point.id), (truth, quantity), (STEADY, quantity))
+        value = next((known[name] for known, name in sources if name in known), 0.0)
         error = _error(point)
         value += self._bias[point.id] + self._drift[point.id] * days + self._chance.gauss(0.0, error.noise)
         value = _within(point, _ailing(quantity, value, fault), fault)
@@ -142,6 +159,14 @@ def meanings_of(point: PointSettings) -> Mapping[str, Value]:
     """Return what the raw values of a point mean, if its profile lists that."""
     options = point.options
     return options.map if isinstance(options, ModbusPointOptions | ValueOptions) else {}
+
+
+def _sector(meanings: Mapping[str, Value], angle: float) -> str | None:
+    """Return the wind's sector, of those that a point's map knows; None if it is about something else."""
+    sectors = [sector for sector in COMPASS if sector in meanings.values()]
+    if not sectors or len(sectors) != len(meanings):
+        return None
+    return sectors[round(angle * len(sectors) / 360) % len(sectors)]
 
 
 def _ailing(quantity: str, value: float, fault: Fault | None) -> float:

@@ -17,6 +17,7 @@ class Misdeed(StrEnum):
     VERY_LATE = auto()
     DOUBLED = auto()
     DOUBLED_IN_TWO = auto()
+    DOUBLED_LATER = auto()
     TORN = auto()
     IN_PIECES = auto()
     NOISE_BEFORE = auto()
@@ -67,6 +68,8 @@ class Disturbed:
             Misdeed.VERY_LATE: [(self.chance.uniform(*self.very_late_s), right)],
             Misdeed.DOUBLED: [(0.0, right + right)],
             Misdeed.DOUBLED_IN_TWO: [(0.0, right), (0.0, right)],
+            # When the next request is on its way.
+            Misdeed.DOUBLED_LATER: [(0.0, right), (0.004, right)],
             Misdeed.TORN: [(0.0, right[:middle])],
             Misdeed.IN_PIECES: [(0.0, right[:middle]), (0.001, right[middle:])],
             Misdeed.NOISE_BEFORE: [(0.0, noise + right)],

@@ -9,7 +9,7 @@ import pytest
 from drivers.decoders.modbus_point import StatusRule
 from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.options import ModbusDeviceOptions, SetupWrite, Transport
-from edge.domain.driver import DeviceUnreachable, MalformedResponse
+from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse
 from edge.domain.reading import Reading, Reason, bad
 from edge.domain.settings import DeviceSettings
 from fakes.modbus_line import Asked, Line, Piece, line_of
@@ -18,6 +18,9 @@ from fakes.modbus_site import device, on_line, point
 
 UNIT = 1
 START = "10 1c 00 00 00 00"
+# Of most tests here: the setup's register, and the point's.
+READ_BACK, WRITE = "03 00 07 00 01", "06 00 07 00 01"
+READ = "03 00 05 00 01"
 
 
 @dataclass
@@ -26,16 +29,21 @@ class Registers:
 
     values: dict[int, int] = field(default_factory=dict)
     is_off: bool = False
+    # It is silent when these are read; and whether it confirms what is written to it.
+    hidden: frozenset[int] = frozenset()
+    confirms: bool = True
     refused: frozenset[int] = frozenset()
     refuses_with: int = 3
 
     def __call__(self, asked: Asked) -> Sequence[Piece]:
-        if self.is_off:
+        if self.is_off or (asked.pdu[0] == 3 and asked.address in self.hidden):
             return []
         if asked.address in self.refused:
             return [Piece(data=asked.framed(bytes([asked.pdu[0] | 0x80, self.refuses_with])))]
         if asked.pdu[0] == 6:
             self.values[asked.address] = asked.count
+        if asked.pdu[0] != 3 and not self.confirms:
+            return []
         if asked.pdu[0] != 3:
             return [Piece(data=asked.framed(asked.pdu[:5]))]
         held = [self.values.get(asked.address + index, 0) for index in range(asked.count)]
@@ -66,17 +74,17 @@ async def test_the_setup_is_written_before_the_first_read_and_not_again(transpor
     async with driven(Registers(), set_up(*writes), transport) as (driver, line):
         await driver.poll("probe")
         await driver.poll("probe")
-        read = "03 00 05 00 01"
-        assert told(line) == ["10 00 07 00 02 04 00 02 00 03", START, "06 00 09 00 04", read, read]
+        several = ["03 00 07 00 02", "10 00 07 00 02 04 00 02 00 03"]
+        assert told(line) == [*several, START, "03 00 09 00 01", "06 00 09 00 04", READ, READ]
 
 
-async def test_the_setup_is_written_again_on_a_new_connection() -> None:
+async def test_the_setup_is_looked_at_again_on_a_new_connection_and_not_written_where_it_stands() -> None:
     async with line_of("tcp", Registers()) as (line, options):
-        driver = ModbusDriver(on_line(options, set_up(SetupWrite(address=7, value=1))))
+        driver = ModbusDriver(on_line(options, set_up(SetupWrite(address=7, value=-1), SetupWrite(frame=START))))
         for _ in range(2):
             async with driver.open():
                 await driver.poll("probe")
-    assert told(line) == ["06 00 07 00 01", "03 00 05 00 01"] * 2
+    assert told(line) == [READ_BACK, "06 00 07 ff ff", START, READ, READ_BACK, START, READ]
 
 
 async def test_the_setup_is_written_again_when_the_device_was_silent() -> None:
@@ -88,9 +96,39 @@ async def test_the_setup_is_written_again_when_the_device_was_silent() -> None:
             with pytest.raises(DeviceUnreachable):
                 await driver.poll("probe")
         registers.is_off = False
+        registers.values.clear()  # it had lost its power
         line.asked.clear()
         await driver.poll("probe")
-        assert told(line) == ["06 00 07 00 01", "03 00 05 00 01"]
+        assert told(line)[-3:] == [READ_BACK, WRITE, READ]
+
+
+async def test_a_device_that_misses_an_answer_now_and_then_is_not_worn_out_by_its_setup() -> None:
+    registers = Registers({5: 21})
+    async with driven(registers, set_up(SetupWrite(address=7, value=1))) as (driver, line):
+        for _ in range(5):
+            await driver.poll("probe")
+            registers.is_off = True
+            with pytest.raises(DeviceUnreachable):
+                await driver.poll("probe")
+            registers.is_off = False
+        assert told(line).count(WRITE) == 1
+
+
+async def test_nothing_is_written_to_a_device_that_does_not_answer() -> None:
+    async with driven(Registers(is_off=True), set_up(SetupWrite(address=7, value=1))) as (driver, line):
+        for _ in range(4):
+            with pytest.raises((DeviceUnreachable, ConnectionLost)):
+                await driver.poll("probe")
+        assert WRITE not in told(line)
+
+
+async def test_a_device_that_is_silent_only_about_its_setup_gets_it_all_the_same() -> None:
+    registers = Registers({5: 21}, hidden=frozenset({7}))
+    async with driven(registers, set_up(SetupWrite(address=7, value=1))) as (driver, line):
+        with pytest.raises(DeviceUnreachable):
+            await driver.poll("probe")
+        assert (await driver.poll("probe")).readings["t"].value == 21.0
+        assert told(line) == [READ_BACK, READ, READ_BACK, WRITE, READ]
 
 
 async def test_a_device_that_needs_a_pause_is_warming_up_and_the_line_is_free_meanwhile() -> None:
@@ -105,7 +143,8 @@ async def test_a_short_pause_is_waited_out() -> None:
     writes = (SetupWrite(address=7, value=1, pause_ms=50), SetupWrite(address=8, value=1))
     async with driven(Registers({5: 21}), set_up(*writes)) as (driver, line):
         assert (await driver.poll("probe")).readings["t"].value == 21.0
-    assert line.asked_s[1] - line.asked_s[0] >= 0.05
+    assert told(line)[1:3] == [WRITE, "03 00 08 00 01"]
+    assert line.asked_s[2] - line.asked_s[1] >= 0.05
 
 
 async def test_a_device_that_refuses_its_setup_is_read_all_the_same() -> None:
@@ -123,17 +162,16 @@ async def test_a_device_that_is_busy_is_set_up_at_the_next_poll() -> None:
             await driver.poll("probe")
         registers.refused = frozenset()
         assert (await driver.poll("probe")).readings["t"].value == 21.0
-    assert told(line) == ["06 00 07 00 01", "06 00 07 00 01", "03 00 05 00 01"]
+    assert told(line) == [READ_BACK, WRITE, READ_BACK, WRITE, READ]
 
 
-async def test_a_setup_that_is_not_confirmed_is_written_again_at_the_next_poll() -> None:
-    registers = Registers({5: 21}, is_off=True)
+async def test_a_setup_whose_confirmation_was_lost_is_found_in_the_device() -> None:
+    registers = Registers({5: 21}, confirms=False)
     async with driven(registers, set_up(SetupWrite(address=7, value=1))) as (driver, line):
         with pytest.raises(DeviceUnreachable):
             await driver.poll("probe")
-        registers.is_off = False
         assert (await driver.poll("probe")).readings["t"].value == 21.0
-    assert told(line) == ["06 00 07 00 01", "06 00 07 00 01", "03 00 05 00 01"]
+    assert told(line) == [READ_BACK, WRITE, READ_BACK, READ]
 
 
 async def test_a_point_that_the_device_does_not_have_is_not_asked_for_again() -> None:

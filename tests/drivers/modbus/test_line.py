@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from drivers.modbus.options import Pace, Transport
-from drivers.modbus.owed import OwedAnswers
+from drivers.modbus.owed import CONFIRMED_MIN, OwedAnswers
 from drivers.modbus.plan import Block
 from drivers.modbus.question import raw_question, write_question
 from drivers.modbus.wire import RequestRefused, Wire, open_wire
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse
 from fakes.modbus_line import Asked, Behaviour, Line, Piece, each_in_turn, line_of, right, silent
+from fakes.modbus_peer import registers_pdu
 
 RTU: list[Transport] = ["serial", "rtu_over_tcp"]
 UNIT = 3
@@ -126,6 +127,34 @@ async def test_a_doubled_answer_that_comes_after_the_next_request_is_not_taken_f
 
 
 @pytest.mark.parametrize("transport", RTU)
+async def test_a_doubled_answer_is_not_taken_for_one_that_does_not_come(transport: Transport) -> None:
+    answers: list[bytes] = []
+
+    def behave(asked: Asked) -> Sequence[Piece]:
+        """Send the first answer once more in place of the second."""
+        answers.append(asked.framed(asked.right_pdu()))
+        return [Piece(data=answers[0] if len(answers) == 2 else answers[-1])]
+
+    async with wired(transport, behave) as (wire, line):
+        assert list(await wire.read(UNIT, HERE)) == [8, 9]
+        assert list(await wire.read(UNIT, THERE)) == [100, 101]
+        assert len(line.asked) == 3
+
+
+@pytest.mark.parametrize("transport", RTU)
+async def test_a_unit_whose_blocks_hold_the_same_is_soon_asked_for_each_only_once(transport: Transport) -> None:
+    zeros = sends(lambda asked, _answer: asked.framed(registers_pdu(3, [0] * asked.count)))
+    async with wired(transport, zeros) as (wire, line):
+        for _ in range(CONFIRMED_MIN + 1):
+            for block in (HERE, THERE):
+                assert list(await wire.read(UNIT, block)) == [0, 0]
+        before = len(line.asked)
+        for block in (HERE, THERE, HERE):
+            assert list(await wire.read(UNIT, block)) == [0, 0]
+        assert len(line.asked) == before + 3
+
+
+@pytest.mark.parametrize("transport", RTU)
 async def test_two_blocks_that_hold_the_same_are_both_read(transport: Transport) -> None:
     zeros = sends(lambda asked, _answer: asked.framed(b"\x03\x04\0\0\0\0"))
     async with wired(transport, zeros) as (wire, _):
@@ -150,6 +179,13 @@ async def test_a_write_is_confirmed_by_the_second_copy_where_the_line_echoes(tra
         line.behave = echo_alone
         with pytest.raises(DeviceUnreachable, match="06 00 05 00 4d"):
             await wire.write(SET)
+
+
+@pytest.mark.parametrize("transport", RTU)
+async def test_a_unit_that_is_silent_about_what_it_does_not_have_is_written_to(transport: Transport) -> None:
+    async with wired(transport, lambda asked: right(asked) if asked.pdu[0] == 6 else []) as (wire, line):
+        await wire.write(SET)
+        assert [asked.pdu[0] for asked in line.asked] == [3, 6]
 
 
 @pytest.mark.parametrize("transport", [*RTU, "tcp"])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from drivers.modbus.listener import RtuListener
+from drivers.modbus.frames import FRAME_LENGTH_MAX
+from drivers.modbus.listener import ARRIVED_LENGTH_MAX, RtuListener, TcpListener
 from drivers.modbus.owed import OwedAnswers
 from drivers.modbus.question import Question, read_question
 from fakes.modbus_line import crc
@@ -50,6 +51,17 @@ def test_an_answer_that_equals_the_last_one_is_believed_a_little_later(listener:
     assert listener.doubts_until_s is None
 
 
+def test_a_doubled_answer_in_front_of_the_right_one_teaches_that_the_unit_answers_twice(
+    listener: RtuListener, owed: OwedAnswers
+) -> None:
+    listener.ask(question(1), 0.0)
+    listener.hear(answer(7), 0.02)
+    listener.ask(question(2), 0.03)
+    assert listener.hear(answer(7), 0.035) is None
+    assert value_of(listener.hear(answer(8), 0.04)) == 8
+    assert owed.repeats_by_s(UNIT) > 0.015
+
+
 def test_many_blocks_that_hold_the_same_are_not_waited_for_longer_and_longer(listener: RtuListener) -> None:
     listener.ask(question(0), 0.0)
     listener.hear(answer(0), 0.02)
@@ -95,3 +107,22 @@ def test_bytes_without_end_are_not_kept(listener: RtuListener) -> None:
     listener.ask(question(1), 1.0)
     listener.hear(b"x" * 100_000, 1.1)
     assert len(listener.give_up(1.2)) < 2000
+
+
+def test_bytes_that_nobody_asked_for_are_not_kept_either(listener: RtuListener) -> None:
+    listener.ask(question(1), 0.0)
+    listener.give_up(0.1)
+    for _ in range(1000):
+        listener.hear(b"x" * 100, 0.2)
+    assert len(listener.give_up(0.3)) <= FRAME_LENGTH_MAX
+
+
+def test_a_host_that_floods_us_fills_no_memory() -> None:
+    host = TcpListener()
+    for _ in range(1000):
+        assert host.hear(b"\xff" * 100, 0.0) is None
+    assert len(host.give_up(0.1)) <= ARRIVED_LENGTH_MAX
+
+
+def test_numbers_begin_anew_by_chance_on_each_connection() -> None:
+    assert len({TcpListener().ask(question(1), 0.0)[:2] for _ in range(20)}) > 10

@@ -113,7 +113,8 @@ def test_a_fence_stays_within_what_a_request_and_the_table_can_hold() -> None:
     owed = OwedAnswers()
     assert fence_of(owed, Block(table="input", address=7, count=1), 0.0).pdu.hex() == "0400070002"
     assert fence_of(owed, Block(table="input", address=7, count=125), 0.0).pdu.hex() == "040007007c"
-    assert owed.fence(3, Block(table="input", address=0xFFFF, count=1), 0.0) is None
+    assert fence_of(owed, Block(table="input", address=0xFFFF, count=1), 0.0).pdu.hex() == "04fffe0002"
+    assert fence_of(owed, Block(table="coil", address=0xFFFF, count=1), 0.0).pdu.hex() == "01fff70009"
 
 
 def test_a_fence_of_bits_has_another_number_of_bytes() -> None:

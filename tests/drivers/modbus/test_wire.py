@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from drivers.modbus.driver import UNANSWERED_MAX, ModbusDriver
+from drivers.modbus.driver import MALFORMED_MAX, UNANSWERED_MAX, ModbusDriver
 from drivers.modbus.options import ModbusDeviceOptions
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverError, MalformedResponse
 from edge.domain.reading import Reading, Reason, bad
 from fakes.modbus_peer import (
+    Behaviour,
     Close,
     Hang,
     Hold,
@@ -80,6 +81,68 @@ async def test_points_behind_a_silence_are_bad_if_others_were_read() -> None:
         async with driver.open():
             readings = (await driver.poll("bench")).readings
     assert readings == {"near": Reading(value=1.0, unit="Cel"), "far": bad(Reason.COMM_ERROR, "Cel")}
+
+
+async def test_a_block_about_which_the_device_is_silent_keeps_none_of_the_others_from_being_read() -> None:
+    settings = device("bench", *(point(f"p{address}", address) for address in (0, 10, 20, 30)))
+
+    def behave(request: Request) -> Send | Hang:
+        return Hang() if request.address in {0, 20} else answer(request)
+
+    async with misbehaving_peer(behave) as peer:
+        driver = ModbusDriver(connection(peer.port, settings, response_timeout_ms=30))
+        async with driver.open():
+            with pytest.raises(DeviceUnreachable):
+                await driver.poll("bench")
+            await driver.poll("bench")
+            for _ in range(3):
+                readings = (await driver.poll("bench")).readings
+                assert [reading.value for reading in readings.values()] == [None, 10.0, None, 30.0]
+
+
+async def test_a_device_whose_answers_are_none_does_not_hold_up_the_others_with_all_its_blocks() -> None:
+    settings = device("bench", *(point(f"p{address}", address) for address in range(0, 300, 10)))
+
+    def wrong_count(request: Request) -> Send:
+        return Send(request.reply(pdu=registers_pdu(3, [7, 7])))
+
+    async with misbehaving_peer(wrong_count) as peer:
+        driver = ModbusDriver(connection(peer.port, settings, response_timeout_ms=30))
+        async with driver.open():
+            with pytest.raises(MalformedResponse):
+                await driver.poll("bench")
+        assert len(peer.requests) == MALFORMED_MAX
+
+
+@pytest.mark.parametrize("trouble", [hang, lambda request: Send(request.reply(pdu=registers_pdu(3, [7, 7])))])
+async def test_what_was_read_of_a_refused_block_is_kept_whatever_comes_then(trouble: Behaviour) -> None:
+    settings = device("bench", *(point(f"p{address}", address) for address in range(4)))
+
+    def behave(request: Request) -> Send | Hang | Hold | Close:
+        if request.count > 1:
+            return Send(request.refusal(2))
+        return trouble(request) if request.address == 3 else answer(request)
+
+    async with misbehaving_peer(behave) as peer:
+        driver = ModbusDriver(connection(peer.port, settings, response_timeout_ms=30))
+        async with driver.open():
+            readings = (await driver.poll("bench")).readings
+    assert [reading.value for reading in readings.values()] == [0.0, 1.0, 2.0, None]
+
+
+async def test_a_device_that_refused_everything_once_is_asked_for_whole_blocks_again() -> None:
+    settings = device("bench", *(point(f"p{address}", address) for address in range(4)))
+
+    def refuse(request: Request) -> Send:
+        return Send(request.refusal(2))
+
+    async with misbehaving_peer(in_turn(*[refuse] * 5, answer)) as peer:
+        driver = ModbusDriver(connection(peer.port, settings))
+        async with driver.open():
+            with pytest.raises(MalformedResponse):
+                await driver.poll("bench")
+            await driver.poll("bench")
+    assert [request.count for request in peer.requests] == [4, 1, 1, 1, 1, 4]
 
 
 async def test_a_link_on_which_nobody_answers_is_given_up() -> None:

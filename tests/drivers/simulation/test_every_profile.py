@@ -24,7 +24,7 @@ from drivers.simulation.instruments import instruments, is_served
 from drivers.simulation.line import Speaker
 from drivers.simulation.mqtt_messages import Moment
 from drivers.simulation.register_map import RegisterMap
-from drivers.simulation.sensors import Sensors, SimulatedDevice
+from drivers.simulation.sensors import COMPASS, Sensors, SimulatedDevice
 from drivers.simulation.site import Shown, SimulatedSite
 from edge.cli.served import ServedPort, ServedTopics, served
 from edge.domain.reading import Quality, Reading, Value
@@ -207,3 +207,24 @@ def assert_near(value: Value | None, shown: Value, name: str) -> None:
     if isinstance(shown, float) and isinstance(value, float):
         # Devices tell in steps: half a per cent of humidity, a whole volt.
         assert value == pytest.approx(shown, rel=0.02, abs=0.51), name
+
+
+@pytest.mark.parametrize("hour", [3, 9, 15, 21])
+def test_what_a_simulated_device_tells_twice_it_tells_alike(hour: int, tmp_path: Path) -> None:
+    shown = {
+        name: shown_at(hour, name, tmp_path)
+        for name in ("dfrobot-sen0482", "vaisala-wxt530", "eastron-sdm630", "eastron-sdm120", "cas-scale")
+    }
+    vane, station = shown["dfrobot-sen0482"], shown["vaisala-wxt530"]
+    assert vane["wind_sector"] == COMPASS[round(float(vane["wind_direction"]) / 22.5) % 16]
+    assert float(station["wind_speed_min"]) <= float(station["wind_speed"]) <= float(station["wind_speed_max"])
+    meter = {point_id: float(value) for point_id, value in shown["eastron-sdm630"].items()}
+    assert meter["power_l1"] + meter["power_l2"] + meter["power_l3"] == pytest.approx(meter["power"], abs=20)
+    assert shown["eastron-sdm120"]["energy_export"] == 0.0
+    assert shown["cas-scale"]["stable"] is True
+
+
+def shown_at(hour: int, profile: str, folder: Path) -> Mapping[str, Value]:
+    (device,) = settings_of(packaged_profiles() / f"{profile}.toml", folder).connections[0].devices
+    sensors = Sensors(SimulatedDevice(device_id=profile, points=device.points), seed=1)
+    return sensors.measured(Greenhouse.at(hour * 3600.0, seed=1))
