@@ -127,6 +127,11 @@ class DeviceState:
         """Note that the device, which was lost, answers again."""
         self._warm_s = now_s + self.settings.warm_up_s
 
+    def published_readings(self) -> dict[str, Reading]:
+        """Return the newest reading of each point that stands in events, in the profile's order."""
+        published = (point.id for point in self.settings.points if point.publish)
+        return {point_id: self.readings[point_id] for point_id in published if point_id in self.readings}
+
     def attach(self, listener: Callable[["DeviceState"], None]) -> None:
         """Tell the device's collector of each new configuration."""
         self._listener = listener

@@ -32,16 +32,15 @@ async def _read(fleet: Fleet, state: DeviceState, timeout_s: float) -> Told:
         return Told(error="is disabled by its configuration")
     connection = fleet.connection(state.connection_id)
     if connection.poll_now is None:
-        return _newest(state) if state.heard_s is not None else Told(error="has said nothing yet since the start")
+        if state.heard_s is None:
+            return Told(error="has said nothing yet since the start")
+        return Told(readings=state.published_readings())
     heard_s = state.heard_s
     try:
         async with asyncio.timeout(timeout_s):
             await connection.poll_now(state.id)
     except TimeoutError:
         return Told(error=f"was not reached within {timeout_s:g} s: the line is busy")
-    return _newest(state) if state.heard_s != heard_s else Told(error=state.last_error or "gave no sample")
-
-
-def _newest(state: DeviceState) -> Told:
-    published = [point.id for point in state.settings.points if point.publish]
-    return Told(readings={point_id: state.readings[point_id] for point_id in published if point_id in state.readings})
+    if state.heard_s == heard_s:
+        return Told(error=state.last_error or "gave no sample")
+    return Told(readings=state.published_readings())

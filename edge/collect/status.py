@@ -109,7 +109,7 @@ def device_status(state: DeviceState, now_s: float) -> DeviceStatus:
         config_version=configuration.version,
         poll_interval_s=configuration.poll_interval_s if state.settings.is_polled else None,
         max_silence_s=state.silence_max_s,
-        readings=dict(state.readings),
+        readings=state.published_readings(),
         measured_at_ms=state.measured_at_ms,
         heard_age_s=_age(state.heard_s, now_s),
         cycle_age_s=_age(state.cycle_s, now_s),

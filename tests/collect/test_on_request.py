@@ -4,8 +4,9 @@ import pytest
 
 from edge.collect.on_request import Told, read_now
 from edge.domain.driver import DeviceUnreachable
+from edge.domain.reading import Sample
 from fakes.collect_run import Work, collect
-from fakes.collect_site import connection, device
+from fakes.collect_site import connection, device, point
 from fakes.scripted_driver import ScriptedPolledDriver, good
 
 
@@ -67,5 +68,20 @@ def test_a_line_that_is_held_up_is_not_waited_for_longer_than_asked() -> None:
         await asyncio.sleep(1)
         told = await read_now(work.fleet, ["b"], timeout_s=5)
         assert "line is busy" in told["b"].error
+
+    collect((line, driver), story=story)
+
+
+def test_a_point_that_stands_in_no_event_stands_in_no_status_either() -> None:
+    driver = ScriptedPolledDriver()
+    readings = {"air_temperature": good(), "leaf_temperature": good()}
+    driver.answers["a"] = lambda: Sample(device_id="a", readings=readings)
+    line = connection(device("a", point(), point("leaf_temperature", publish=False)))
+
+    async def story(work: Work) -> None:
+        await asyncio.sleep(1)
+        told = await read_now(work.fleet, ["a"], timeout_s=5)
+        assert told["a"].readings == {"air_temperature": good()}
+        assert work.fleet.status().devices[0].readings == {"air_temperature": good()}
 
     collect((line, driver), story=story)
