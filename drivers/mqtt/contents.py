@@ -24,7 +24,7 @@ class Message:
     payload: bytes
     # Sent by the broker because we subscribed, not by the device just now.
     is_retained: bool = False
-    # DUP: the broker has sent it before, and had no acknowledgement.
+    # DUP: the broker has sent it before, and had no acknowledgement. (Whether it had arrived, the inbox judges.)
     is_repeated: bool = False
     # Milliseconds since 1970.
     received_at_ms: int

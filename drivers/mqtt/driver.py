@@ -13,10 +13,13 @@ from drivers.mqtt.device import DeviceMessages, Message, PayloadMalformed
 from drivers.mqtt.inbox import Delivery, Inbox
 from drivers.mqtt.newcomers import Newcomers
 from drivers.mqtt.options import MqttConnectionOptions, MqttDeviceOptions
-from drivers.mqtt.session import V5, Session, Subscription
+from drivers.mqtt.redelivery import Redeliveries
+from drivers.mqtt.session import V5, Session
+from drivers.mqtt.subscriptions import Subscription
 from drivers.mqtt.topics import FilterTree, widest
 from edge.domain.driver import (
     ConnectionLost,
+    DecodingBroke,
     DeviceUnreachable,
     DriverContext,
     DriverError,
@@ -57,7 +60,10 @@ class MqttDriver:
         self._newcomers = Newcomers(connection, self._says_something)
         self._session: Session | None = None
         self._inbox: Inbox | None = None
+        self._redeliveries = Redeliveries()
         self._subscriptions: frozenset[Subscription] = frozenset()
+        # Whether the broker has granted all of them.
+        self._is_granted = False
         # Of the present connection: messages and who has still to look at them; messages of names that may become
         # devices; and what `receive` gives next.
         self._asks: deque[tuple[Delivery, DeviceMessages]] = deque()
@@ -69,7 +75,7 @@ class MqttDriver:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Connect for the length of the context. Raises ConnectionLost, DriverMisconfigured for certificates."""
-        inbox = Inbox(inflight_max=self._options.inflight_max)
+        inbox = Inbox(inflight_max=self._options.inflight_max, redeliveries=self._redeliveries)
         # Anew each time: certificates and passwords are renewed while we run.
         broker = await broker_of(
             self._options,
@@ -81,12 +87,13 @@ class MqttDriver:
             self._session, self._inbox = session, inbox
             self._version = session.version
             self._newcomers.begin()
-            self._subscriptions = frozenset()
+            self._subscriptions = self._still_subscribed(session)
             try:
                 self._subscribe()
                 await self._begin(inbox)
                 yield
             finally:
+                self._is_granted = inbox.is_granted
                 self._session = self._inbox = None
                 self._asks.clear()
                 self._held.clear()
@@ -158,12 +165,23 @@ class MqttDriver:
             self._by_topic.add(topic_filter, messages)
         self._states |= {device.options.resolved(item.topic) for item in device.options.availability}
 
+    def _still_subscribed(self, session: Session) -> frozenset[Subscription]:
+        """Return what a session that the broker has kept needs not be asked for again.
+
+        In MQTT 3.1.1 all that is retained would come with the answer, at each connect; MQTT 5 can say what is wanted.
+        """
+        if session.version is V5 or not session.is_resumed or not self._is_granted:
+            return frozenset()
+        return frozenset(subscription for subscription in self._subscriptions if not subscription.is_state)
+
     def _subscribe(self) -> None:
         """Ask for everything that we do not have yet."""
         assert self._session is not None
+        assert self._inbox is not None
         filters = [topic_filter for device in self._devices.values() for topic_filter in device.filters]
         wanted = dict.fromkeys([*widest([*filters, *self._newcomers.filters]), *sorted(self._states)])
         subscriptions = [Subscription(item, is_state=item in self._states) for item in wanted]
+        self._inbox.asked()
         self._session.subscribe([item for item in subscriptions if item not in self._subscriptions])
         self._subscriptions |= frozenset(subscriptions)
 
@@ -230,6 +248,8 @@ class MqttDriver:
         except PayloadMalformed as error:
             says = f"{error} (topic {message.topic}, payload {_shown(message.payload)})"
             self._news.append(MalformedResponse(says, device_id=device.device_id))
+        except Exception as error:
+            raise DecodingBroke(device.device_id) from error
         finally:
             delivery.owed -= 1
 

@@ -7,10 +7,14 @@ nothing to acknowledge here, and comes again.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.mqtt.device import Message
+from drivers.mqtt.redelivery import Redeliveries
 from edge.domain.reading import Sample
+
+# As many messages of some hundred bytes as may wait are far below this; some dozen pictures are not.
+WAITING_BYTES_MAX = 4 * 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -29,16 +33,20 @@ class Delivery:
 class Inbox:
     """The messages of one connection, in order of arrival."""
 
-    def __init__(self, *, inflight_max: int) -> None:
+    def __init__(self, *, inflight_max: int, redeliveries: Redeliveries | None = None) -> None:
         self._inflight_max = inflight_max
+        self._redeliveries = Redeliveries() if redeliveries is None else redeliveries
         # In order of arrival, up to the first one that is owed nothing: that order is the order of acknowledgement.
         self._deliveries: deque[Delivery] = deque()
         self._waiting: deque[Delivery] = deque()
+        # Their payloads' bytes.
+        self._size = 0
         # By the identity of the sample, which stays unique because the sample is kept.
         self._samples: dict[int, tuple[Sample, Delivery]] = {}
         # (topic filter, reason)
         self.refusals: deque[tuple[str, str]] = deque()
         self.is_subscribed = False
+        self._is_refused = False
         # Why the connection is over; None = it is not.
         self.end: str | None = None
         self._has_news = asyncio.Event()
@@ -48,14 +56,26 @@ class Inbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many messages are unacknowledged as may be."""
-        return len(self._deliveries) >= self._inflight_max
+        """Whether as many messages, or bytes of them, are unacknowledged as may be."""
+        return len(self._deliveries) >= self._inflight_max or self._size >= WAITING_BYTES_MAX
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the broker gives us everything that we asked for."""
+        return self.is_subscribed and not self._is_refused
 
     # What the session tells.
 
     def arrived(self, message: Message, packet_id: int) -> None:
         """Take a message in."""
-        self._take_in(Delivery(message, packet_id))
+        self._take_in(Delivery(self._judged(message, packet_id), packet_id))
+
+    def copied(self, message: Message, packet_id: int) -> None:
+        """Take in another copy of what came: nobody looks at it."""
+        self._judged(message, packet_id)
+        self._deliveries.append(Delivery(message, packet_id, owed=0))
+        self._size += len(message.payload)
+        self._has_news.set()
 
     def unreadable(self, message: Message, trouble: str, packet_id: int) -> None:
         """Take in that there was a message."""
@@ -69,6 +89,7 @@ class Inbox:
     def refused(self, topic_filter: str, reason: str) -> None:
         """Note that nothing will come under a filter."""
         self.refusals.append((topic_filter, reason))
+        self._is_refused = True
         self._has_news.set()
 
     def lost(self, reason: str) -> None:
@@ -76,12 +97,24 @@ class Inbox:
         self.end = reason
         self._has_news.set()
 
+    def _judged(self, message: Message, packet_id: int) -> Message:
+        """Look whether it really repeats one that came."""
+        is_repeated = self._redeliveries.came_before(
+            message.topic, message.payload, packet_id, is_marked=message.is_repeated
+        )
+        return message if is_repeated is message.is_repeated else replace(message, is_repeated=is_repeated)
+
     def _take_in(self, delivery: Delivery) -> None:
         self._deliveries.append(delivery)
+        self._size += len(delivery.message.payload)
         self._waiting.append(delivery)
         self._has_news.set()
 
     # What the driver does.
+
+    def asked(self) -> None:
+        """Note that the broker was asked for more, and has not answered."""
+        self.is_subscribed = False
 
     async def begin(self) -> None:
         """Wait until everything comes that was asked for: or as much has come as may, with the answer behind it."""
@@ -113,6 +146,8 @@ class Inbox:
         """Return, once, the packet ids that may be acknowledged now, in order."""
         packet_ids: list[int] = []
         while self._deliveries and self._deliveries[0].owed == 0:
-            if packet_id := self._deliveries.popleft().packet_id:
-                packet_ids.append(packet_id)
+            delivery = self._deliveries.popleft()
+            self._size -= len(delivery.message.payload)
+            if delivery.packet_id:
+                packet_ids.append(delivery.packet_id)
         return packet_ids

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from drivers.mqtt.connecting import Versions, broker_of, open_session
 from drivers.mqtt.device import Message
 from drivers.mqtt.options import MqttConnectionOptions
-from drivers.mqtt.session import Subscription
+from drivers.mqtt.subscriptions import Subscription
 from edge.domain.driver import ConnectionLost, DriverContext
 
 # A broker may bring more than anyone takes: what comes beyond is passed over.
@@ -25,6 +25,9 @@ class _Ear:
     def arrived(self, message: Message, packet_id: int) -> None:  # noqa: ARG002 - quality 0: always 0
         if self._heard.qsize() < WAITING_MAX:
             self._heard.put_nowait(message)
+
+    def copied(self, message: Message, packet_id: int) -> None:
+        pass
 
     def unreadable(self, message: Message, trouble: str, packet_id: int) -> None:  # noqa: ARG002 - its topic says enough
         self.arrived(message, packet_id)

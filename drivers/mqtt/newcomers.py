@@ -71,8 +71,9 @@ class Newcomers:
         """Look at a message of no device of ours. True: keep it until the collector has decided who it is."""
         for group in self._groups:
             name = group.name_in(message.topic)
-            if name is not None:
-                return self._look_at(group, name, message)
+            # Devices of several kinds may share a pattern: it is the first group's that takes it on.
+            if name is not None and self._look_at(group, name, message):
+                return True
         return False
 
     def _look_at(self, group: _Group, name: str, message: Message) -> bool:
@@ -142,7 +143,8 @@ class Newcomers:
         if (who := reported or declined) is not None:
             group, name = who[0], who[1]
             group.members.add(device.id)
-            self._seen.pop((group.settings.id, name), None)
+            for other in self._groups:
+                self._seen.pop((other.settings.id, name), None)
 
     def close_list(self) -> None:
         """Learn that the collector has decided: who was reported and not taken on is only seen from now on."""

@@ -156,6 +156,10 @@ class MqttDeviceOptions:
         """Return the options of the one device that has this name."""
         return replace(self, topic=self.topic.replace("{name:any_depth}", name).replace("{name}", name))
 
+    def is_same_device(self, other: object) -> bool:
+        """Whether a device with these other options has the same topic."""
+        return isinstance(other, MqttDeviceOptions) and bool(self.topic) and other.topic == self.topic
+
     def resolved(self, topic: str) -> str:
         """Return a topic filter with the device's topic in its place."""
         return topic.replace(TOPIC_PLACE, self.topic)

@@ -18,11 +18,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers.mqtt.device import Message
 from drivers.mqtt.link import Link
 from drivers.mqtt.packets import LongMessage
+from drivers.mqtt.subscriptions import QUALITY, Copies, Subscription, identified, identifiers_of, packets
 
 V5 = MQTTProtocolVersion.MQTTv5
 V311 = MQTTProtocolVersion.MQTTv311
@@ -31,10 +31,6 @@ V311 = MQTTProtocolVersion.MQTTv311
 TICK_S = 1.0
 # MQTT lets a broker call a client dead after so many keep-alives of silence (5.0, section 3.1.2.10); so do we.
 KEEP_ALIVES_MAX = 1.5
-# A SUBSCRIBE of 100 topics of 100 characters is 10 KB: below every broker's limit for a packet.
-FILTERS_PER_PACKET = 100
-# At least once.
-QUALITY = 1
 
 # A reason code of MQTT 5 (section 2.4).
 SESSION_TAKEN_OVER = 0x8E
@@ -52,16 +48,6 @@ class Terms:
     inflight_max: int
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A topic filter, and whether what the broker retained under it is wanted each time we connect (a state)."""
-
-    filter: str
-    is_state: bool = False
-    # 0 = nothing is acknowledged, nothing is sent again.
-    quality: int = QUALITY
-
-
 class Listener(Protocol):
     """Whoever is told what a session brings."""
 
@@ -71,6 +57,9 @@ class Listener(Protocol):
 
     def arrived(self, message: Message, packet_id: int) -> None:
         """Take a message; packet id 0: nothing is to be acknowledged."""
+
+    def copied(self, message: Message, packet_id: int) -> None:
+        """Learn of another copy of what came under another topic filter; it is only to be acknowledged in its turn."""
 
     def unreadable(self, message: Message, trouble: str, packet_id: int) -> None:
         """Learn of a message that could not be taken; its payload, and maybe its topic, are left out."""
@@ -112,12 +101,17 @@ class Session:
 
     def __init__(self, terms: Terms, version: MQTTProtocolVersion, listener: Listener) -> None:
         self.version = version
+        # Whether the broker still had our session, with its subscriptions.
+        self.is_resumed = False
         self._terms = terms
         self._listener: Listener | None = listener
         self.link = Link(on_packet=self._read_packet, on_long_message=self._long_message, on_lost=self._lost)
         self._client = _Client(self.link, terms, version)
         # The broker's answer to CONNECT: None = accepted.
         self._answer: asyncio.Future[ReasonCode | None] = asyncio.get_running_loop().create_future()
+        # Whether the broker knows which topic filter a message came under.
+        self._has_identifiers = True
+        self._copies = Copies()
         self._asked: dict[int | None, Sequence[Subscription]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._pinged_s = 0.0
@@ -144,9 +138,11 @@ class Session:
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
         """Ask for what comes under these filters. Messages may come before the answers to it."""
-        for start in range(0, len(subscriptions), FILTERS_PER_PACKET):
-            part = subscriptions[start : start + FILTERS_PER_PACKET]
-            _, packet_id = self._client.subscribe([(item.filter, self._options(item)) for item in part])
+        is_new = self.version is V5
+        for part in packets(subscriptions):
+            asked: Any = [(item.filter, item.options if is_new else item.quality) for item in part]
+            properties = identified(part[0].identifier) if is_new and self._has_identifiers else None
+            _, packet_id = self._client.subscribe(asked, properties=properties)
             self._asked[packet_id] = part
         self._tell_if_subscribed()
 
@@ -178,13 +174,6 @@ class Session:
         properties.SessionExpiryInterval = self._terms.session_expiry_s
         properties.ReceiveMaximum = self._terms.inflight_max
         return {"clean_start": self._terms.session_expiry_s == 0, "properties": properties}
-
-    def _options(self, subscription: Subscription) -> Any:
-        if self.version is not V5:
-            return subscription.quality
-        # A state is wanted at each connect. What else the broker retained is news only once.
-        handling = 0 if subscription.is_state else 1
-        return SubscribeOptions(qos=subscription.quality, retainHandling=handling)
 
     # What the link calls.
 
@@ -230,8 +219,10 @@ class Session:
 
     # What paho calls.
 
-    def _connected(self, _client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, _: object) -> None:
+    def _connected(self, _client: Client, _data: object, flags: ConnectFlags, reason: ReasonCode, told: object) -> None:
         if not self._answer.done():
+            self._has_identifiers = getattr(told, "SubscriptionIdentifierAvailable", 1) != 0
+            self.is_resumed = flags.session_present
             self._answer.set_result(reason if reason.is_failure else None)
 
     def _disconnected(
@@ -256,7 +247,11 @@ class Session:
         except UnicodeDecodeError:
             self._listener.unreadable(_arrival(""), "its topic is no UTF-8", message.mid)
             return
-        self._listener.arrived(arrival, message.mid)
+        identifiers = identifiers_of(message.properties)
+        if identifiers and self._copies.is_copy(arrival.topic, arrival.payload, identifiers):
+            self._listener.copied(arrival, message.mid)
+        else:
+            self._listener.arrived(arrival, message.mid)
 
     def _subscribed(
         self, _client: Client, _data: object, packet_id: int, reasons: Sequence[ReasonCode], _: object

@@ -45,6 +45,19 @@ def _group_mistakes(group: DeviceGroup) -> Iterator[str]:
             yield f"names has {name!r}; no topic holds {ONE_LEVEL} or {ALL_LEVELS}"
 
 
+def _listed_twice(connection: ConnectionSettings, group: DeviceGroup) -> Iterator[str]:
+    """Say which names are devices of the connection by other ids."""
+    own = {member_id(group, name) for name in group.names}
+    others = [device for device in connection.devices if device.id not in own]
+    options = group.template.options
+    assert isinstance(options, MqttDeviceOptions)
+    for name in group.names:
+        listed = options.for_member(name)
+        for device in others:
+            if listed.is_same_device(device.options):
+                yield f"names has {name!r}, and the device {device.id} has its topic: two samples of each message"
+
+
 def cautions(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
     """Say what is allowed and yet fails in the field."""
     options = connection.options
@@ -52,10 +65,12 @@ def cautions(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
     broker = address(options)
     if options.credential is not None and not broker.is_encrypted and not broker.is_this_machine:
         yield "", "url says mqtt://: the password of the credential crosses the network readable; mqtts:// hides it"
+    for group in connection.groups:
+        yield from ((group.id, sentence) for sentence in _listed_twice(connection, group))
     if options.protocol != "3.1.1":
         for one, other in _partly_overlapping(connection):
-            both = f"the topics {one} and {other} overlap in part: what comes under both is delivered twice by MQTT 5, "
-            yield "", f"{both}and is two readings unless its payload has a time or an identity"
+            both = f"the topics {one} and {other} overlap in part: what comes under both is delivered twice by MQTT 5. "
+            yield "", f"{both}A broker without subscription identifiers makes that two readings"
 
 
 def _partly_overlapping(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:

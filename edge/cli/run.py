@@ -83,10 +83,14 @@ async def _serve(
     settings: "Settings", state_directory: Path, secret: str | None, find_credential: Callable[[str], str]
 ) -> None:
     from edge.gateway import open_gateway
+    from edge.operate.threads import UnawaitedThreads
 
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # A name that no server resolves keeps neither another connection from opening nor us from stopping.
+    loop.set_default_executor(UnawaitedThreads())
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     async with open_gateway(
         settings, state_directory=state_directory, credential=secret, find_credential=find_credential
     ) as gateway:

@@ -50,7 +50,6 @@ class Collector:
         devices = self._fleet.devices(self._settings.id)
         events = ControlEvents(self._outbox, self._author)
         outcomes = Outcomes(connection, devices, events, self._clock)
-        intake = Intake(self._outbox, self._clock)
         owner: Polling | Receiving
         # A third party's class that can do both is asked: it then speaks only when it is.
         if isinstance(self._driver, PolledDriver):
@@ -58,7 +57,7 @@ class Collector:
                 driver=self._driver,
                 connection=connection,
                 devices=devices,
-                intake=intake,
+                intake=Intake(self._outbox, self._clock),
                 outcomes=outcomes,
                 clock=self._clock,
                 chance=self._chance,
@@ -68,7 +67,7 @@ class Collector:
                 driver=self._driver,
                 connection=connection,
                 devices=devices,
-                intake=intake,
+                intake=Intake(self._outbox, self._clock, can_wait=True),
                 outcomes=outcomes,
                 repeats=Repeats(self._accepted_keys),
                 hurry=self._outbox.hurry,

@@ -23,8 +23,11 @@ _log = structlog.get_logger(__name__)
 class Outbox(Protocol):
     """The outbox as a collector uses it."""
 
-    def offer(self, draft: Draft) -> bool:
-        """Take a draft for the next commit, at once. False: the queue is full, it was never accepted."""
+    def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
+        """Take a draft for the next commit, at once. False: the queue is full, it was never accepted.
+
+        Who can wait and offer it again leaves room for those who cannot.
+        """
 
     def hurry(self) -> None:
         """Commit now what waits."""

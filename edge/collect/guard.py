@@ -7,14 +7,21 @@ from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
-from edge.domain.driver import Driver, DriverError
+from edge.domain.driver import DecodingBroke, Driver, DriverError
 from edge.domain.reading import Sample
 
 _log = structlog.get_logger(__name__)
 
 
 class DriverFault(Exception):  # noqa: N818 - as the errors of domain/driver.py
-    """A driver or decoder broke its contract: a bug in it. Remedy: keep the rest running, and tell a person."""
+    """A driver or decoder broke its contract: a bug in it. Remedy: keep the rest running, and tell a person.
+
+    `device_id` is whose message it was, where the driver knows it.
+    """
+
+    def __init__(self, message: str, *, device_id: str | None = None) -> None:
+        super().__init__(message)
+        self.device_id = device_id
 
 
 # What a driver says about an error goes into events and the status: a sentence, not a dump.
@@ -48,6 +55,9 @@ def driver_call() -> Iterator[None]:
         # Nobody cancelled us: something the driver waited for was cancelled inside it. Passed on, it would end the
         # collector without a sound.
         raise DriverFault("CancelledError, though nobody cancelled the call") from error
+    except DecodingBroke as broke:
+        bug = broke.__cause__ or broke
+        raise DriverFault(f"{type(bug).__name__}: {bug}", device_id=broke.device_id) from bug
     except Exception as error:
         raise DriverFault(f"{type(error).__name__}: {error}") from error
 

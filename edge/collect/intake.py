@@ -37,9 +37,11 @@ class Prepared:
 class Intake:
     """The way of a sample (DESIGN section 4) from the driver to the outbox's queue. Never waits."""
 
-    def __init__(self, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, outbox: Outbox, clock: Clock, *, can_wait: bool = False) -> None:
         self._outbox = outbox
         self._clock = clock
+        # Whether what was refused is offered again.
+        self._can_wait = can_wait
 
     def prepare(
         self, state: DeviceState, in_force: InForce, sample: Sample, on_accepted: Callable[[], None]
@@ -86,7 +88,7 @@ class Intake:
         if prepared.draft is None:
             state.counters.samples_suppressed += 1
             return Outcome.SUPPRESSED
-        if not self._outbox.offer(prepared.draft):
+        if not self._outbox.offer(prepared.draft, can_wait=self._can_wait):
             return Outcome.REFUSED
         # Only what was taken counts as said; and only while the settings that made it so are in force.
         if in_force.has_deadband and in_force is state.in_force:

@@ -28,6 +28,8 @@ ROOM_WAIT_S = 0.1
 RECEIPTS_MAX = 20_000
 # The owner task shows at least this often that it is alive.
 WATCH_S_MAX = 10.0
+# More than the commits of an adoption take where all is well.
+SLOW_ADOPTION_S = 1.0
 # After an unexpected failure of `receive`: it must not take the machine while it lasts.
 AFTER_FAULT = Backoff(first_s=0.1, longest_s=10.0)
 
@@ -117,7 +119,7 @@ class Receiving:
                 await self._wait_for_commits()
             try:
                 if self.adoption is not None:
-                    await self.adoption.take_on_new()
+                    await self._take_on_new(self.adoption)
                 with driver_call():
                     samples = [sample_of(received) for received in await self._driver.receive()]
             except ConnectionLost:
@@ -127,12 +129,20 @@ class Receiving:
                 # A flood of junk must not keep the loop to itself.
                 await asyncio.sleep(0)
             except DriverFault as fault:
-                self._outcomes.connection_faulted(fault)
-                if self._outcomes.is_transport_suspect:
-                    raise ConnectionLost(str(fault)) from fault
-                await asyncio.sleep(AFTER_FAULT.delay_s(self._connection.faults, self._chance))
+                await self._fault(fault)
             else:
                 await self._take_all(samples)
+
+    async def _take_on_new(self, adoption: Adoption) -> None:
+        """Adopt who appeared: a matter of one commit each, and nobody is heard until the disk takes it."""
+        began_s = self._clock.monotonic_s()
+        self._is_paused = True
+        try:
+            await adoption.take_on_new()
+        finally:
+            self._is_paused = False
+            if self._clock.monotonic_s() - began_s >= SLOW_ADOPTION_S:
+                self._listen_anew()
 
     def _trouble(self, error: DriverError) -> None:
         state = self._devices.get(error.device_id or "")
@@ -145,6 +155,18 @@ class Receiving:
             state.counters.polls_failed += 1
             state.last_error = str(error)
             _log.debug("message_not_understood", device_id=state.id, error=str(error))
+
+    async def _fault(self, fault: DriverFault) -> None:
+        """Go on after a bug of the driver: at once where only one device's message met it. Raises ConnectionLost."""
+        state = self._devices.get(fault.device_id or "")
+        if state is not None:
+            self._outcomes.faulted(state, fault)
+            await asyncio.sleep(0)
+            return
+        self._outcomes.connection_faulted(fault)
+        if self._outcomes.is_transport_suspect:
+            raise ConnectionLost(str(fault)) from fault
+        await asyncio.sleep(AFTER_FAULT.delay_s(self._connection.faults, self._chance))
 
     async def _take_all(self, samples: Sequence[Sample]) -> None:
         for receipt in self._ledger.enter(samples):
@@ -178,10 +200,10 @@ class Receiving:
         outcome = self._intake.offer(state, in_force, prepared)
         if outcome is Outcome.REFUSED:
             outcome = await self._wait_for_room(state, in_force, prepared)
+        # Of what was not worth an event, too: sent again after newer values, it would be news.
+        self._repeats.remember(sample.source_key)
         if outcome is Outcome.SUPPRESSED:
             receipt.settle()
-        else:
-            self._repeats.remember(sample.source_key)
 
     async def _wait_for_room(self, state: DeviceState, in_force: InForce, prepared: Prepared) -> Outcome:
         """Offer a sample until the outbox takes it. Meanwhile nothing is received: the sender keeps what it has.
@@ -209,9 +231,12 @@ class Receiving:
         self._is_paused = True
         yield
         self._is_paused = False
-        # Whoever spoke meanwhile was not heard: the silence was ours.
-        self._listening_since_s = dict.fromkeys(self._devices, self._clock.monotonic_s())
+        self._listen_anew()
         _log.info("receiving_resumed", connection_id=self._connection.id)
+
+    def _listen_anew(self) -> None:
+        """Begin to count silence: whoever spoke meanwhile was not heard, the silence was ours."""
+        self._listening_since_s = dict.fromkeys(self._devices, self._clock.monotonic_s())
 
     def _accepted(self, state: DeviceState, receipt: Receipt) -> None:
         state.accepted()

@@ -8,7 +8,7 @@ import structlog
 from edge.configure.announce import Announcer
 from edge.domain.author import Author
 from edge.domain.configuration import DeviceFleet
-from edge.domain.device_group import member, refusal, with_member
+from edge.domain.device_group import GroupOptions, member, refusal, with_member
 from edge.domain.settings import ConnectionSettings, DeviceGroup, Settings
 from edge.storage.adopted_devices import AdoptedName, load_adopted, remove_adopted, save_adopted
 from edge.storage.outbox import Outbox
@@ -44,8 +44,8 @@ class Registrar:
 async def restore_adopted(outbox: Outbox, settings: Settings) -> Settings:
     """Return the site with the devices that its groups adopted in earlier runs.
 
-    A name that may not be adopted any more (its group is gone or adopts none, its id is taken, devices_max was lowered)
-    is forgotten, with a line in the log. Raises CommitFailed.
+    A name that may not be adopted any more (its group is gone or adopts none, its id is taken, devices_max was lowered,
+    the site file has the device itself) is forgotten, with a line in the log. Raises CommitFailed.
     """
     whole, left_out = with_adopted(settings, await load_adopted(outbox.database))
     if left_out:
@@ -69,12 +69,22 @@ def with_adopted(settings: Settings, adopted: Sequence[AdoptedName]) -> tuple[Se
             # The site file lists it meanwhile.
             continue
         reason = "there is no such group" if group is None else refusal(group, item.name, is_taken=taken.__contains__)
+        if connection is not None and group is not None and reason is None:
+            reason = _replaced(connection, group, item.name)
         if connection is None or group is None or reason is not None:
             left_out.append((item, reason or ""))
             continue
         connections[connection.id] = _with_device(connection, group, item.name)
         taken.add(member(group, item.name).id)
     return replace(settings, connections=tuple(connections.values())), left_out
+
+
+def _replaced(connection: ConnectionSettings, group: DeviceGroup, name: str) -> str | None:
+    """Say which device of the site file is this one, under another id: it wins, or each message would be two samples."""
+    options = member(group, name).options
+    assert isinstance(options, GroupOptions)
+    device_id = next((device.id for device in connection.devices if options.is_same_device(device.options)), None)
+    return None if device_id is None else f"it is the device {device_id} now"
 
 
 def _with_device(connection: ConnectionSettings, group: DeviceGroup, name: str) -> ConnectionSettings:

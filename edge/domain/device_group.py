@@ -23,6 +23,9 @@ class GroupOptions(Protocol):
     def for_member(self, name: str) -> object:
         """Return the options of the one device that has this name: the pattern with the name in its place."""
 
+    def is_same_device(self, other: object) -> bool:
+        """Whether a device with these other options is the same thing: its messages come from the same place."""
+
 
 def is_id_template(text: str) -> bool:
     """Whether a text makes ids of names: `{name}` once, no other braces, and else what an id may hold."""

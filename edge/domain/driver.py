@@ -49,6 +49,17 @@ class DriverMisconfigured(DriverError):  # noqa: N818
     """The site file or profile asks for what cannot be. Remedy: a person corrects it."""
 
 
+class DecodingBroke(Exception):  # noqa: N818
+    """A bug showed in what one device sent: `receive` raises it from the unexpected exception.
+
+    It is told with its traceback, the message is given up, and the other devices go on at once.
+    """
+
+    def __init__(self, device_id: str) -> None:
+        super().__init__(f"what {device_id} sent met a bug")
+        self.device_id = device_id
+
+
 @runtime_checkable
 class PolledDriver(Protocol):
     """A connection whose devices answer when asked."""

@@ -10,6 +10,8 @@ ENTRIES_WAITING_MAX = 10_000
 BYTES_WAITING_MAX = 16 * 1024 * 1024
 # Control events do not go for telemetry: so many more of them are taken when the queue is full.
 CONTROL_WAITING_RESERVE = 1000
+# Of who can wait, this part of the places is enough for several full commits.
+WAITING_SHARE = 0.5
 # Before the first commit nobody knows how long events are; the usual sample has 600 bytes with its metadata.
 EVENT_BYTES_GUESS = 1024
 
@@ -33,11 +35,16 @@ class Intake:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def offer(self, draft: Draft) -> bool:
-        """Take a draft in, or refuse it: its author counts what was refused, and declares it."""
+    def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
+        """Take a draft in, or refuse it: its author counts what was refused, and declares it.
+
+        An author whose sender can wait (`can_wait`) gets no more than a share, loses nothing, and offers it again: were
+        it to fill the queue each time that there is room, whoever asks at his time would find none.
+        """
         room = self._entries_max if draft.is_telemetry else self._entries_max + CONTROL_WAITING_RESERVE
-        if len(self._waiting) >= min(room, room * self._bytes_max / (self._event_bytes * self._entries_max)):
-            self.refused += 1
+        part = WAITING_SHARE if can_wait else 1.0
+        if len(self._waiting) >= part * min(room, room * self._bytes_max / (self._event_bytes * self._entries_max)):
+            self.refused += not can_wait
             return False
         self.put(draft)
         return True

@@ -67,12 +67,12 @@ class Outbox:
         """Everything up to here is on disk."""
         return self._ledger.last_position
 
-    def offer(self, draft: Draft) -> bool:
+    def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
         """Put an event before the writer, without waiting. False: the queue is full, it was never accepted.
 
-        Accepted means committed; the draft's `on_accepted` tells. What was refused, its author declares.
+        Who can wait and offer it again finds the queue full earlier, for the sake of those who cannot. Accepted means committed; the draft's `on_accepted` tells. What was refused, its author declares.
         """
-        if not self._intake.offer(draft):
+        if not self._intake.offer(draft, can_wait=can_wait):
             return False
         self._writer.stir()
         return True

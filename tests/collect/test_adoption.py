@@ -1,12 +1,15 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from edge.collect.status import Condition
 from edge.domain.driver import MalformedResponse, SeenName
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
+from edge.domain.settings import DeviceGroup
 from edge.storage.errors import CommitFailed
-from fakes.collect_run import Work, collect
+from fakes.collect_run import FakeRegistrar, Work, collect
 from fakes.collect_site import connection, device, group, values
 from fakes.scripted_driver import ScriptedGroupDriver, ScriptedPolledDriver, good
 
@@ -98,6 +101,28 @@ def test_a_group_that_adopts_none_lists_what_was_seen() -> None:
 
     work = collect((line, driver), story=story)
     assert work.registrar.asked == []
+
+
+def test_nobody_is_missed_while_an_adoption_waits_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = ScriptedGroupDriver()
+    adopt = FakeRegistrar.adopt
+
+    async def patient(self: FakeRegistrar, connection_id: str, group: DeviceGroup, name: str) -> bool:
+        await asyncio.sleep(60)
+        return await adopt(self, connection_id, group, name)
+
+    monkeypatch.setattr(FakeRegistrar, "adopt", patient)
+
+    async def story(work: Work) -> None:
+        driver.arrivals.put_nowait([said(20.0, "roof")])
+        await appear(driver, "left")
+        await asyncio.sleep(62)
+        assert not work.outbox.of(EventType.DEVICE_CONNECTION_LOST, "roof")
+        # From then on its silence is its own.
+        await asyncio.sleep(6)
+        assert work.outbox.of(EventType.DEVICE_CONNECTION_LOST, "roof")
+
+    collect((BROKER, driver), story=story)
 
 
 def test_an_adoption_that_the_disk_does_not_take_is_tried_again() -> None:

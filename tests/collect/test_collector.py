@@ -144,7 +144,7 @@ def test_our_own_bug_is_not_taken_for_the_drivers() -> None:
     driver = ScriptedPolledDriver()
 
     class BrokenOutbox(FakeOutbox):
-        def offer(self, _: object) -> bool:
+        def offer(self, _: object, *, can_wait: bool = False) -> bool:  # noqa: ARG002 - the outbox's
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from edge.domain.reading import Sample
 from edge.storage.outbox import Outbox
 from edge.storage.recovery import newest_source_keys
 from fakes.collect_run import Work, collect, for_seconds
-from fakes.collect_site import FakeOutbox, author, connection, device, values
+from fakes.collect_site import FakeOutbox, author, connection, device, point, values
 from fakes.outbox_drafts import all_entries, as_after_power_cut, virtual_outbox
 from fakes.scripted_driver import ScriptedPushedDriver, WindowedDriver, good
 from fakes.virtual_time import VirtualClock, run_virtual
@@ -78,6 +79,23 @@ def test_equal_payloads_are_two_events_unless_the_sender_says_that_it_repeats() 
     work = collect((BROKER, driver), story=story)
     assert values(work.outbox.samples()) == [21.4, 21.4]
     assert work.fleet.status().devices[0].samples_repeated == 1
+
+
+def test_what_was_not_worth_an_event_is_no_news_when_it_comes_again() -> None:
+    driver = ScriptedPushedDriver()
+    line = connection(device("a", point(deadband=1.0)), connection_id="broker")
+    sent = [message(value, str(value).encode(), may_repeat=False) for value in (20.0, 20.5, 25.0)]
+
+    async def story(work: Work) -> None:
+        driver.arrivals.put_nowait(sent)
+        await asyncio.sleep(1)
+        driver.arrivals.put_nowait([replace(sample, may_repeat=True) for sample in sent])
+        await asyncio.sleep(1)
+        assert work.fleet.state("a").readings["air_temperature"].value == 25.0
+
+    work = collect((line, driver), story=story)
+    assert values(work.outbox.samples()) == [20.0, 25.0]
+    assert len(driver.acknowledged) == 6
 
 
 def test_repetitions_do_not_pile_up_while_the_disk_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:

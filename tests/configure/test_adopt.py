@@ -130,6 +130,18 @@ def test_an_adoption_that_did_not_come_to_disk_is_none(radio: World) -> None:
             ),
             "the id radio-left is taken",
         ),
+        (
+            replace(
+                site(),
+                connections=(
+                    replace(
+                        site().connections[0],
+                        devices=(make_device("bench"), make_device("by-hand", options=Topic(topic="radio/left"))),
+                    ),
+                ),
+            ),
+            "it is the device by-hand now",
+        ),
         (replace(site(), connections=()), "there is no such group"),
     ],
 )

@@ -16,6 +16,9 @@ class Topic:
     def for_member(self, name: str) -> "Topic":
         return Topic(topic=self.topic.replace("{name}", name))
 
+    def is_same_device(self, other: object) -> bool:
+        return self == other
+
 
 def group(group_id: str = "zigbee-{name}", *, name: str = "", adopt: bool = True) -> DeviceGroup:
     template = DeviceSettings(

@@ -67,6 +67,9 @@ class Topic:
     def for_member(self, name: str) -> "Topic":
         return Topic(topic=self.topic.replace("{name}", name))
 
+    def is_same_device(self, other: object) -> bool:
+        return self == other
+
 
 def group(group_id: str = "radio-{name}", **changes: Any) -> DeviceGroup:
     """A group that adopts."""
@@ -118,8 +121,8 @@ class FakeOutbox:
         self._queue: list[Draft] = []
         self._sequences: dict[str, int] = {}
 
-    def offer(self, draft: Draft) -> bool:
-        if len(self._queue) >= self.room:
+    def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
+        if len(self._queue) >= (self.room / 2 if can_wait else self.room):
             return False
         self._queue.append(draft)
         return True

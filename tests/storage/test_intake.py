@@ -22,6 +22,15 @@ def test_a_full_queue_refuses_samples_but_still_takes_control_events() -> None:
     assert intake.refused == 2
 
 
+def test_who_can_wait_leaves_room_for_who_cannot() -> None:
+    intake = Intake(entries_max=4)
+    waiting = [intake.offer(Drafting().sample(), can_wait=True) for _ in range(3)]
+    asked = [intake.offer(Drafting().sample()) for _ in range(3)]
+    assert (waiting, asked) == ([True, True, False], [True, True, False])
+    # What is offered again is not lost.
+    assert intake.refused == 1
+
+
 def test_what_an_author_waits_for_is_never_refused() -> None:
     intake = Intake(entries_max=0)
     for _ in range(CONTROL_WAITING_RESERVE + 1):

@@ -92,6 +92,29 @@ async def test_what_says_nothing_of_ours_is_acknowledged_in_its_turn(broker: Mos
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_what_the_broker_sent_into_a_broken_connection_is_no_repetition(
+    broker: Mosquitto, protocol: Protocol
+) -> None:
+    driver = driver_at(broker, BENCH, protocol=protocol)
+    async with driver.open():
+        await say(broker, 1.0, 2.0)
+        first = await samples_of(driver, 2)
+        driver.accepted(first[:1])
+        assert driver._session is not None
+        driver._session.link.pause()
+        before = broker.log.count("Sending PUBLISH")
+        await say(broker, 1.0)
+        await until(lambda: broker.log.count("Sending PUBLISH") > before)
+        await drop(driver)
+    async with driver.open():
+        again = await samples_of(driver, 2)
+    # Both marked by the broker; of the second, no byte had been read.
+    assert broker.log.count("(d1, q1") == 2
+    assert [(sample.may_repeat, *values([sample])) for sample in again] == [(True, 2.0), (False, 1.0)]
+    assert again[1].source_key == first[0].source_key
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_what_is_accepted_after_the_connection_was_lost_acknowledges_nothing_on_the_next(
     broker: Mosquitto, protocol: Protocol
 ) -> None:

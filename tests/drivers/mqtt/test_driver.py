@@ -8,12 +8,19 @@ import drivers
 from drivers.mqtt.device import Message
 from drivers.mqtt.link import PACKET_LENGTH_MAX
 from drivers.mqtt.options import MqttConnectionOptions, Protocol
-from edge.domain.driver import DeviceUnreachable, GroupDriver, MalformedResponse, PushedDriver, WindowedDriver
+from edge.domain.driver import (
+    DecodingBroke,
+    DeviceUnreachable,
+    GroupDriver,
+    MalformedResponse,
+    PushedDriver,
+    WindowedDriver,
+)
 from edge.domain.reading import Origin, Quality
 from fakes.mosquitto import Mosquitto
 from fakes.mqtt_broker import V5, ScriptedBroker, scripted_broker
-from fakes.mqtt_connection import CONTEXT, connection, device
-from fakes.mqtt_run import driver_at, samples_of, say, send, text, told_by, values
+from fakes.mqtt_connection import CONTEXT, connection, device, group
+from fakes.mqtt_run import driver_at, drop, samples_of, say, send, text, told_by, values
 
 BENCH = device("bench", "house/bench")
 PROTOCOLS: tuple[Protocol, ...] = ("5", "3.1.1")
@@ -48,14 +55,40 @@ async def test_what_the_broker_had_retained_is_marked_as_such(broker: Mosquitto)
     assert (live.origin, live.readings["temperature"].quality) == (Origin.LIVE, Quality.GOOD)
 
 
-async def test_with_mqtt_5_a_reconnect_does_not_bring_what_was_retained_again(broker: Mosquitto) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_reconnect_does_not_bring_what_was_retained_again(broker: Mosquitto, protocol: Protocol) -> None:
     await say(broker, 19.0, retain=True)
-    driver = driver_at(broker, BENCH, protocol="5")
+    driver = driver_at(broker, BENCH, protocol=protocol)
     async with driver.open():
         driver.accepted(await samples_of(driver, 1))
+    for value in (21.0, 22.0):
+        async with driver.open():
+            await say(broker, value)
+            samples = await samples_of(driver, 1)
+            assert values(samples) == [value]
+            driver.accepted(samples)
+
+
+async def test_a_broker_that_has_forgotten_our_session_is_asked_again(broker: Mosquitto) -> None:
+    driver = driver_at(broker, BENCH, protocol="3.1.1")
+    async with driver.open():
+        pass
+    # Killed before it wrote anything down.
+    broker.kill()
+    broker.start()
     async with driver.open():
         await say(broker, 21.0)
         assert values(await samples_of(driver, 1)) == [21.0]
+
+
+async def test_what_the_broker_did_not_answer_is_asked_for_again(broker: Mosquitto) -> None:
+    driver = driver_at(broker, BENCH, protocol="3.1.1")
+    async with driver.open():
+        driver.adopt(device("late", "house/late"))
+        await drop(driver)
+    async with driver.open():
+        await say(broker, 5.0, topic="house/late")
+        assert values(await samples_of(driver, 1)) == [5.0]
 
 
 async def test_a_message_of_quality_0_is_taken_and_needs_no_acknowledgement(broker: Mosquitto) -> None:
@@ -82,6 +115,36 @@ async def test_overlapping_topics_bring_a_message_once(broker: Mosquitto) -> Non
         await say(broker, 1.0, 2.0)
         samples = await samples_of(driver, 4)
     assert values(samples) == [1.0, 1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_what_an_earlier_site_file_subscribed_to_brings_no_message_twice(
+    broker: Mosquitto, protocol: Protocol
+) -> None:
+    async with driver_at(broker, BENCH, protocol=protocol).open():
+        pass
+    driver = driver_at(broker, BENCH, groups=[group("other-{name}", "house/{name}")], protocol=protocol)
+    async with driver.open():
+        await say(broker, 1.0, 1.0, 2.0)
+        samples = await samples_of(driver, 3)
+        driver.accepted(samples)
+        assert driver._inbox is not None
+        # The copies have been acknowledged as well.
+        assert len(driver._inbox) == 0
+        await say(broker, 3.0)
+        samples += await samples_of(driver, 1)
+    assert values(samples) == [1.0, 1.0, 2.0, 3.0]
+
+
+async def test_topics_that_overlap_in_part_bring_a_message_once(broker: Mosquitto) -> None:
+    devices = (device("a", "house/+/state"), device("b", "house/bench/+"))
+    driver = driver_at(broker, *devices, protocol="5")
+    async with driver.open():
+        await say(broker, 1.0, 1.0, topic="house/bench/state")
+        samples = await samples_of(driver, 4)
+        await say(broker, 2.0, topic="house/bench/state")
+        samples += await samples_of(driver, 2)
+    assert sorted(sample.device_id for sample in samples) == ["a", "a", "a", "b", "b", "b"]
 
 
 async def test_a_malformed_payload_names_its_device_and_topic_and_costs_no_other_message(broker: Mosquitto) -> None:
@@ -193,8 +256,9 @@ async def test_a_bug_in_decoding_for_one_device_costs_the_others_nothing(
     async with driver.open():
         monkeypatch.setattr(driver._devices["left"], "decode", broken)
         await say(broker, 1.0, topic="house/both")
-        with pytest.raises(KeyError):
+        with pytest.raises(DecodingBroke) as broke:
             await told_by(driver)
+        assert (broke.value.device_id, type(broke.value.__cause__)) == ("left", KeyError)
         samples = await samples_of(driver, 1)
         assert [sample.device_id for sample in samples] == ["right"]
         driver.accepted(samples)

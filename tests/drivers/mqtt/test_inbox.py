@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.mqtt.device import Message
-from drivers.mqtt.inbox import Delivery, Inbox
+from drivers.mqtt.inbox import WAITING_BYTES_MAX, Delivery, Inbox
 from edge.domain.reading import Reading, Sample
 
 
@@ -51,6 +51,20 @@ def test_a_message_is_released_once_when_it_and_all_before_it_are_done(
         assert released == list(range(1, done))
     assert released == list(range(1, len(counts) + 1))
     assert len(inbox) == 0
+
+
+def test_few_long_messages_fill_it_as_many_short_ones_do() -> None:
+    inbox = Inbox(inflight_max=512)
+    long = Message(topic="house/plan", payload=bytes(WAITING_BYTES_MAX // 4), received_at_ms=0)
+    for number in range(1, 5):
+        assert not inbox.is_full
+        inbox.arrived(long, number)
+    assert inbox.is_full
+    delivery = inbox.next()
+    assert delivery is not None
+    delivery.owed -= 1
+    assert inbox.released() == [1]
+    assert not inbox.is_full
 
 
 def test_equal_samples_are_told_apart() -> None:

@@ -60,6 +60,17 @@ def test_a_name_whose_id_another_device_has_is_only_seen() -> None:
     }
 
 
+def test_a_name_belongs_to_the_group_whose_profile_it_speaks() -> None:
+    climate = group("climate-{name}", "z/{name}", devices_max=5)
+    soil = group("soil-{name}", "z/{name}", devices_max=5)
+    names = newcomers(climate, soil, says_something=False)
+    names._says_something = lambda candidate, _message: candidate.id.startswith("soil-")
+    assert names.look(message("z/a"))
+    assert names.appeared() == [(soil, "a")]
+    names.taken_on(member(soil, "a"))
+    assert not names.seen()
+
+
 def test_who_is_coming_is_reported_once_and_all_its_messages_wait() -> None:
     zigbee = group("z-{name}", "z/{name}", devices_max=1)
     names = newcomers(zigbee)

@@ -103,3 +103,12 @@ def test_certificates_are_for_tls_and_a_pair() -> None:
 def test_a_member_of_a_group_has_its_name_in_its_topic(pattern: str) -> None:
     options = MqttDeviceOptions(topic=pattern).for_member("Bench 3/left")
     assert options.resolved("{topic}/availability") == "zigbee2mqtt/Bench 3/left/availability"
+
+
+def test_the_same_device_is_known_by_its_topic() -> None:
+    left = MqttDeviceOptions(topic="zigbee2mqtt/{name}").for_member("left")
+    assert left.is_same_device(MqttDeviceOptions(topic="zigbee2mqtt/left", subscribe=("{topic}/state",)))
+    for other in (MqttDeviceOptions(topic="zigbee2mqtt/right"), "zigbee2mqtt/left"):
+        assert not left.is_same_device(other)
+    # Whose points have topics of their own.
+    assert not MqttDeviceOptions().is_same_device(MqttDeviceOptions())

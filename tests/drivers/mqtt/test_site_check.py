@@ -7,6 +7,7 @@ import pytest
 
 import drivers
 from drivers.mqtt.options import MqttConnectionOptions
+from edge.domain.device_group import member
 from edge.domain.settings import ConnectionSettings, DeviceGroup, DeviceSettings
 from fakes.mqtt_connection import connection, device, group
 
@@ -59,6 +60,16 @@ def test_a_password_that_crosses_the_network_readable_is_warned_of() -> None:
     ):
         found = said(KIND.cautions, options=MqttConnectionOptions(url=url, credential="broker"))
         assert [sentence.startswith("url ") for _, sentence in found] == [True] * is_readable, url
+
+
+def test_a_name_that_is_a_device_by_another_id_is_warned_of() -> None:
+    zigbee = group("z-{name}", "zigbee2mqtt/{name}", names=["tank", "bench"])
+    devices = (device("tank", "zigbee2mqtt/tank"), *(member(zigbee, name) for name in zigbee.names))
+    [(group_id, found)] = said(KIND.cautions, *devices, groups=(zigbee,))
+    assert (group_id, found.split(":")[0]) == (
+        "z-{name}",
+        "names has 'tank', and the device tank has its topic",
+    )
 
 
 def test_topics_that_overlap_in_part_are_warned_of_where_mqtt_5_brings_them_twice() -> None:

@@ -1,0 +1,101 @@
+"""Drivers that break while they receive: what goes on, and who is told."""
+
+import asyncio
+from collections.abc import Sequence
+
+from edge.domain.driver import DecodingBroke, MalformedResponse
+from edge.domain.event import EventType
+from edge.domain.reading import Sample
+from edge.domain.settings import ConnectionSettings
+from fakes.collect_run import Work, collect
+from fakes.collect_site import connection, device, values
+from fakes.scripted_driver import ScriptedPushedDriver, good
+
+
+def said(value: float, device_id: str = "a") -> Sample:
+    return Sample(device_id=device_id, readings={"air_temperature": good(value)})
+
+
+def broker(*names: str) -> ConnectionSettings:
+    return connection(*map(device, names), connection_id="broker")
+
+
+def test_a_message_nobody_understands_stops_nothing() -> None:
+    driver = ScriptedPushedDriver()
+
+    async def story(_: Work) -> None:
+        for trouble in (MalformedResponse("no JSON"), MalformedResponse("no JSON", device_id="a"), KeyError("x")):
+            driver.arrivals.put_nowait(trouble)
+        driver.arrivals.put_nowait([said(20.0)])
+        await asyncio.sleep(2)
+
+    work = collect((broker("a"), driver), story=story)
+    assert driver.opened == 1
+    assert work.outbox.control_types() == ["AlarmRaised", "AlarmCleared"]
+    assert values(work.outbox.samples()) == [20.0]
+    assert work.fleet.status().devices[0].polls_failed == 1
+
+
+def test_receive_that_breaks_again_and_again_gets_a_new_transport_without_haste() -> None:
+    class Broken(ScriptedPushedDriver):
+        async def receive(self) -> Sequence[Sample]:
+            self.receives += 1
+            raise KeyError("x")
+
+    driver = Broken()
+    collect((broker("a"), driver), story=lambda _: asyncio.sleep(600))
+    assert 20 <= driver.opened <= 60
+    assert driver.receives == 3 * driver.opened or driver.receives // 3 == driver.opened - 1
+
+
+def test_a_bug_that_one_device_meets_delays_no_other() -> None:
+    driver = ScriptedPushedDriver()
+    bug = DecodingBroke("a")
+    bug.__cause__ = KeyError("x")
+
+    async def story(work: Work) -> None:
+        for number in range(100):
+            driver.arrivals.put_nowait(bug)
+            driver.arrivals.put_nowait([said(float(number), "b")])
+            for _ in range(9):
+                driver.arrivals.put_nowait(bug)
+            await asyncio.sleep(1)
+            assert work.fleet.state("b").readings["air_temperature"].value == number
+        driver.arrivals.put_nowait([said(1.0)])
+        await asyncio.sleep(1)
+
+    work = collect((broker("a", "b"), driver), story=story)
+    assert driver.opened == 1
+    told = (EventType.ALARM_RAISED, EventType.ALARM_CLEARED)
+    assert [len(work.outbox.of(kind, "a")) for kind in told] == [1, 1]
+    assert work.fleet.status().devices[0].last_error is None
+
+
+def test_an_acknowledgement_that_breaks_neither_stops_the_writer_nor_the_rest() -> None:
+    driver = ScriptedPushedDriver()
+    driver.accepted_error = RuntimeError("socket is gone")
+
+    async def story(_: Work) -> None:
+        driver.arrivals.put_nowait([said(20.0)])
+        await asyncio.sleep(1)
+        driver.accepted_error = None
+        driver.arrivals.put_nowait([said(21.0)])
+        await asyncio.sleep(1)
+        assert len(driver.acknowledged) == 1
+
+    work = collect((broker("a"), driver), story=story)
+    assert work.outbox.control_types() == ["AlarmRaised", "AlarmCleared"]
+    assert values(work.outbox.samples()) == [20.0, 21.0]
+
+
+def test_what_is_no_list_of_samples_is_a_fault() -> None:
+    driver = ScriptedPushedDriver()
+
+    async def story(_: Work) -> None:
+        driver.arrivals.put_nowait(None)  # type: ignore[arg-type]
+        driver.arrivals.put_nowait(["nonsense"])  # type: ignore[list-item]
+        driver.arrivals.put_nowait([said(20.0)])
+        await asyncio.sleep(3)
+
+    work = collect((broker("a"), driver), story=story)
+    assert values(work.outbox.samples()) == [20.0]
