@@ -63,6 +63,11 @@ class Adoption:
         for group_id, name in dict.fromkeys(wanted):
             await self._take_on(group_id, name)
 
+    @property
+    def is_postponed(self) -> bool:
+        """Whether the disk did not take somebody on yet."""
+        return bool(self._postponed)
+
     async def _take_on(self, group_id: str, name: str) -> None:
         group = self._groups.get(group_id)
         if group is None:

@@ -139,6 +139,10 @@ class Receiving:
         self._is_paused = True
         try:
             await adoption.take_on_new()
+            # What they said is held by the driver until its next `receive`, and would be given up then.
+            while adoption.is_postponed:
+                await asyncio.sleep(OFFER_INTERVAL_S)
+                await adoption.take_on_new()
         finally:
             self._is_paused = False
             if self._clock.monotonic_s() - began_s >= SLOW_ADOPTION_S:
