@@ -52,7 +52,7 @@ def _tell(
     for caution in cautions:
         click.echo(caution.text(severity="warning"), err=True)
     if settings is not None:
-        facts = ", ".join(f"{number} {name}" for name, number in _facts(settings).items())
+        facts = ", ".join(f"{number} {name[:-1] if number == 1 else name}" for name, number in _facts(settings).items())
         click.echo(f"{site_file}: no mistakes ({facts})")
 
 
