@@ -22,6 +22,7 @@ from edge.domain.driver import DeviceUnreachable, DriverContext
 from edge.domain.reading import Origin, Reason, Sample
 from edge.domain.settings import ConnectionSettings
 from edge.settings.site import load_settings
+from fakes.peers import peer
 from fakes.simulated_house import ChosenSite
 
 HEAD = '[site]\nid = "s"\ntime_zone = "Europe/Amsterdam"\n[event_store]\nuri = "esdb://h:1"\n'
@@ -30,7 +31,11 @@ ZIGBEE = 'id = "table"\nprofile = "zigbee2mqtt-climate"\ntopic = "zigbee2mqtt/ta
 TASMOTA = 'id = "packing"\nprofile = "tasmota-sht3x"\ntopic = "packing"'
 LORA = 'id = "slab"\nprofile = "milesight-em500-smtc"\ntopic = "v3/a@t/devices/d/up"'
 
-needs_mosquitto = pytest.mark.skipif(broker_module.mosquitto() is None, reason="mosquitto is not installed")
+
+@pytest.fixture
+def mosquitto() -> str:
+    """The program: without it the test is skipped, visibly, and in CI it fails."""
+    return peer("mosquitto")
 
 
 @cache
@@ -192,7 +197,7 @@ async def hears_a_farewell(driver: MqttDriver) -> bool:
             return True
 
 
-@needs_mosquitto
+@pytest.mark.usefixtures("mosquitto")
 async def test_the_driver_hears_the_devices_and_the_newcomer_of_a_group(tmp_path: Path) -> None:
     groups = (
         '[[connection.device_group]]\nid = "zigbee-{name}"\nprofile = "zigbee2mqtt-climate"\n'
@@ -218,7 +223,7 @@ async def test_the_driver_hears_the_devices_and_the_newcomer_of_a_group(tmp_path
             assert await hears_a_farewell(driver)
 
 
-@needs_mosquitto
+@pytest.mark.usefixtures("mosquitto")
 async def test_a_broker_keeps_its_port() -> None:
     async with open_broker(listen="127.0.0.1") as first:
         assert first is not None
@@ -250,7 +255,7 @@ asyncio.run(main())
 """
 
 
-@needs_mosquitto
+@pytest.mark.usefixtures("mosquitto")
 async def test_a_broker_does_not_outlive_us_however_we_end() -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
