@@ -1,8 +1,6 @@
 """MQTT: a backlog that a broker has kept for us, taken over message by message, each on disk before it is acknowledged."""
 
 import asyncio
-import getpass
-import socket
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Sequence
@@ -10,8 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from drivers import driver_kind
+from drivers.simulation.broker import open_broker
 from edge.cli.bench.accepted import collected
-from edge.cli.bench.processes import ChildFailed, program, stop
+from edge.cli.bench.processes import ChildFailed, program
 from edge.cli.bench.run import Measured, Run
 from edge.cli.bench.site import NOWHERE
 from edge.cli.bench.spread import spread_of
@@ -81,9 +80,12 @@ class CountingDriver:
 
 async def measure(run: Run) -> Measured:
     """Measure mqtt_per_s, mqtt_cpu_s_per_1000. Raises PeerMissing without mosquitto."""
-    broker, publisher = program("mosquitto"), program("mosquitto_pub")
+    program("mosquitto")
+    publisher = program("mosquitto_pub")
     rates, costs = [], []
-    async with _broker(broker, run.directory) as port:
+    async with open_broker(listen="127.0.0.1") as broker:
+        assert broker is not None, "mosquitto is installed"
+        port = broker.port
         site_file = run.directory / "site.toml"
         site_file.write_text(_site(port), encoding="utf-8")
         settings = load_settings(site_file)
@@ -132,37 +134,6 @@ async def _publish(publisher: str, port: int) -> None:
         await process.communicate(text)
         if process.returncode != 0:
             raise ChildFailed(f"mosquitto_pub left with {process.returncode}")
-
-
-@asynccontextmanager
-async def _broker(command: str, directory: Path) -> AsyncIterator[int]:
-    """Run a mosquitto that forgets nothing while it lives."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    configuration = directory / "mosquitto.conf"
-    lines = [f"listener {port} 127.0.0.1", f"user {getpass.getuser()}", "allow_anonymous true", "max_queued_messages 0"]
-    configuration.write_text("\n".join([*lines, "max_queued_bytes 0", "log_dest none", ""]), encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        command, "-c", str(configuration), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
-    )
-    try:
-        await _listening(port)
-        yield port
-    finally:
-        await stop(process)
-
-
-async def _listening(port: int) -> None:
-    async with asyncio.timeout(READY_TIMEOUT_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            return
 
 
 def _site(port: int) -> str:

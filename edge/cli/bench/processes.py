@@ -43,7 +43,7 @@ async def child(log_file: Path, *arguments: str | Path) -> AsyncIterator[Process
     try:
         yield process
     finally:
-        await stop(process)
+        await _stop(process)
 
 
 @asynccontextmanager
@@ -78,7 +78,7 @@ async def peer_module(log_file: Path, module: str, *arguments: str) -> AsyncIter
             raise ChildFailed(f"{module} did not start: {_said(log_file)}")
         yield line
     finally:
-        await stop(process)
+        await _stop(process)
 
 
 @asynccontextmanager
@@ -89,8 +89,7 @@ async def daemon(site_file: Path, state_directory: Path) -> AsyncIterator[Proces
         yield process
 
 
-async def stop(process: Process) -> None:
-    """End a child, gently first."""
+async def _stop(process: Process) -> None:
     if process.returncode is not None:
         return
     with suppress(ProcessLookupError):
