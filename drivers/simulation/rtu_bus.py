@@ -4,23 +4,13 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from drivers.decoders.modbus_frame import CRC_LENGTH, crc16
 from drivers.simulation.line import Utterance, disturbed
 from drivers.simulation.modbus_units import ModbusUnits
 
 # A frame has no longer pause within itself; what is older is the beginning of a torn one.
 PAUSE_S_MAX = 0.1
 FRAME_LENGTH_MAX = 256
-_CRC_LENGTH = 2
-
-
-def crc(data: bytes) -> bytes:
-    """Return the two bytes that end a frame: CRC-16, polynomial 0xA001, from 0xFFFF, low byte first."""
-    value = 0xFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0xA001 if value & 1 else 0)
-    return value.to_bytes(2, "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +47,11 @@ class RtuBus:
 
     def _answer(self, frame: bytes) -> Sequence[Utterance]:
         address = frame[:1]
-        reply = self._units.reply(frame[0], frame[1:-_CRC_LENGTH])
+        reply = self._units.reply(frame[0], frame[1:-CRC_LENGTH])
         if reply is None:
             return ()
         answer = address + reply.pdu
-        return disturbed(answer + crc(answer), reply.fault, self._chance, question=frame)
+        return disturbed(answer + crc16(answer), reply.fault, self._chance, question=frame)
 
 
 def _requests(pending: bytes) -> Iterator[_Request]:
@@ -71,7 +61,7 @@ def _requests(pending: bytes) -> Iterator[_Request]:
     while start + 4 <= len(pending):
         length = _length(pending[start:])
         frame = pending[start : start + length]
-        if len(frame) == length and crc(frame[:-_CRC_LENGTH]) == frame[-_CRC_LENGTH:]:
+        if len(frame) == length and crc16(frame[:-CRC_LENGTH]) == frame[-CRC_LENGTH:]:
             yield _Request(frame, start + length - first)
             first = start = start + length
         else:

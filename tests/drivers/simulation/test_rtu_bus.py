@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.decoders.modbus_frame import crc16
 from drivers.simulation.faults import Fault
 from drivers.simulation.line import Speaker
-from drivers.simulation.rtu_bus import RtuBus, crc
+from drivers.simulation.rtu_bus import RtuBus
 from edge.domain.settings import DeviceSettings
 from fakes.modbus_site import device, point
 from fakes.simulated_house import ChosenSite, units_of
@@ -41,11 +42,11 @@ def said(speaker: Speaker, data: bytes, now_s: float = 0.0) -> bytes:
 
 def framed(text: str) -> bytes:
     frame = bytes.fromhex(text)
-    return frame + crc(frame)
+    return frame + crc16(frame)
 
 
 def test_the_checksum_is_the_one_of_the_manuals() -> None:
-    assert crc(REQUEST[:-2]) == REQUEST[-2:]
+    assert crc16(REQUEST[:-2]) == REQUEST[-2:]
 
 
 def test_a_request_is_answered() -> None:
