@@ -13,23 +13,10 @@ from drivers.serial.offline import decode_bytes
 from drivers.serial.options import SerialDeviceOptions
 from edge.domain.reading import Quality, Reading, Reason
 from edge.domain.settings import DeviceSettings, Settings, ValueType
+from fakes.serial_site import PROFILE_SITE
 
 LoadSite = Callable[[str], Settings]
 
-SITE = """\
-[site]
-id = "test"
-[event_store]
-uri = "esdb://127.0.0.1:2113?tls=false"
-[[connection]]
-id = "line"
-driver = "serial"
-serial_port = "/dev/serial/by-id/usb-test"
-[[connection.device]]
-id = "probe"
-profile = "{profile}"
-poll_interval_s = 60
-"""
 
 VECTORS = {
     vector["id"]: bytes.fromhex(vector["stream_hex"] if "stream_hex" in vector else vector["response_hex"] or "")
@@ -169,7 +156,7 @@ CASES: list[tuple[str, bytes, Expected]] = [
 
 
 def device_of(load_site: LoadSite, profile: str, more: str = "") -> DeviceSettings:
-    (device,) = load_site(SITE.format(profile=profile) + more).devices()
+    (device,) = load_site(PROFILE_SITE.format(profile=profile) + more).devices()
     return device
 
 

@@ -11,6 +11,22 @@ from edge.domain.driver import DriverContext
 from edge.domain.quantity import IDENTITY
 from edge.domain.settings import ConnectionSettings, DeviceSettings, PointSettings
 
+# A site whose one device is what a packaged profile says.
+PROFILE_SITE = """\
+[site]
+id = "test"
+[event_store]
+uri = "esdb://127.0.0.1:2113?tls=false"
+[[connection]]
+id = "line"
+driver = "serial"
+serial_port = "/dev/serial/by-id/usb-test"
+[[connection.device]]
+id = "probe"
+profile = "{profile}"
+poll_interval_s = 60
+"""
+
 
 def point(
     point_id: str, field: str | int = "", *, unit: str | None = None, options: SerialPointOptions | None = None

@@ -13,7 +13,7 @@ from drivers.serial.offline import decode_bytes
 from drivers.serial.options import SerialDeviceOptions
 from edge.domain.reading import Quality
 from edge.domain.settings import DeviceSettings, Settings
-from fakes.serial_site import device, ezo, point
+from fakes.serial_site import PROFILE_SITE, device, ezo, point
 
 LoadSite = Callable[[str], Settings]
 
@@ -22,24 +22,9 @@ VECTORS = {
     for vector in json.loads((Path(__file__).parents[1] / "vectors" / "serial_ascii.json").read_text(encoding="utf-8"))
 }
 
-SITE = """\
-[site]
-id = "test"
-[event_store]
-uri = "esdb://127.0.0.1:2113?tls=false"
-[[connection]]
-id = "line"
-driver = "serial"
-serial_port = "/dev/serial/by-id/usb-test"
-[[connection.device]]
-id = "probe"
-profile = "{profile}"
-poll_interval_s = 60
-"""
-
 
 def probe(load_site: LoadSite, profile: str, more: str = "") -> DeviceSettings:
-    (found,) = load_site(SITE.format(profile=profile) + more).devices()
+    (found,) = load_site(PROFILE_SITE.format(profile=profile) + more).devices()
     return found
 
 
