@@ -77,8 +77,8 @@ class Link(ModbusProtocol):
         self._on_lost()
 
     def callback_new_connection(self) -> ModbusProtocol:
-        """Refuse: this is no server."""
-        raise NotImplementedError
+        """Never called: pymodbus asks its servers alone; the base class wants the method of all."""
+        raise AssertionError("a client has no connections to accept")
 
     def callback_data(self, data: bytes, addr: tuple[str, int] | None = None) -> int:  # noqa: ARG002
         """Take nothing: `data_received` passed it on."""

@@ -249,6 +249,7 @@ class MqttDriver:
             says = f"{error} (topic {message.topic}, payload {_shown(message.payload)})"
             self._news.append(MalformedResponse(says, device_id=device.device_id))
         except Exception as error:
+            # Named, not handled: only we know whose message it was, only the owner task what a bug costs whom.
             raise DecodingBroke(device.device_id) from error
         finally:
             delivery.owed -= 1
