@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
@@ -50,10 +51,13 @@ def find_profile(name: str, site_file: Path) -> Path | None:
     return None
 
 
-def profile_names(site_file: Path) -> list[str]:
-    """All profiles that a site file can name, for messages."""
+def no_such_profile(name: str, site_file: Path) -> str:
+    """Say that a site file can name no profile of this name, and what was probably meant."""
     folders = (site_file.parent / PROFILE_FOLDER, packaged_profiles())
-    return sorted({file.stem for folder in folders for file in folder.glob("*.toml")})
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.toml")})
+    near = get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`greenhouse-edge profiles` lists what there is"
+    return f"there is no profile {name!r}; {hint}"
 
 
 def load_profile(file: Path, kind: DriverKind, report: list[Problem]) -> Profile | None:

@@ -25,7 +25,7 @@ from edge.settings.document import Place, Table, read_document
 from edge.settings.group import build_group, id_problems, knows_groups, members, name_problems
 from edge.settings.placed import PlacedConnection, port_problems
 from edge.settings.problems import ConfigurationInvalid, Problem
-from edge.settings.profile import Profile, find_profile, load_profile, profile_names
+from edge.settings.profile import Profile, find_profile, load_profile, no_such_profile
 from edge.settings.streams import shared_streams
 from edge.settings.tables import GROUP_KEYS, ConnectionTable, GatewayTable
 
@@ -166,8 +166,7 @@ class SiteReader:
     def _profile(self, name: str, table: Table, kind: DriverKind) -> Profile | None:
         file = find_profile(name, self._file) if is_identifier(name) else None
         if file is None:
-            known = ", ".join(profile_names(self._file))
-            self._report.append(table.place_of("profile").problem(f"there is no profile {name!r}; there are: {known}"))
+            self._report.append(table.place_of("profile").problem(no_such_profile(name, self._file)))
             return None
         key = (name, kind.name)
         if key not in self.profiles:

@@ -11,7 +11,14 @@ from edge.domain.settings import POLL_INTERVAL_S, DeviceSettings
 from edge.settings.device import build_device
 from edge.settings.document import Document, Place, Table, read_document
 from edge.settings.problems import ConfigurationInvalid, Problem
-from edge.settings.profile import PROFILE_FOLDER, Profile, find_profile, load_profile, packaged_profiles, profile_names
+from edge.settings.profile import (
+    PROFILE_FOLDER,
+    Profile,
+    find_profile,
+    load_profile,
+    no_such_profile,
+    packaged_profiles,
+)
 
 # What profiles leave open because a site file says it; where a device stands does not matter to what it says.
 _STAND_INS: Mapping[str, Mapping[str, object]] = {"serial": {"address": "0"}, "mqtt": {"topic": "device"}}
@@ -76,9 +83,7 @@ def _found(name: str, folder: Path) -> Path:
         return given
     file = find_profile(name, folder / "site.toml")
     if file is None:
-        raise ProfileUnknown(
-            f"there is no profile {name!r}; there are: {', '.join(profile_names(folder / 'site.toml'))}"
-        )
+        raise ProfileUnknown(no_such_profile(name, folder / "site.toml"))
     return file
 
 

@@ -44,9 +44,17 @@ def test_what_the_profile_leaves_open_is_named(tmp_path: Path) -> None:
     assert not load_specimen("xy-md02", tmp_path).open_options
 
 
-def test_a_profile_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(ProfileUnknown, match="xy-md02"):
-        load_specimen("nobody", tmp_path)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("xy-md0", "there is no profile 'xy-md0'; did you mean 'xy-md02'?"),
+        ("nobody", "there is no profile 'nobody'; `greenhouse-edge profiles` lists what there is"),
+    ],
+)
+def test_a_profile_that_is_not_there_is_told_with_what_was_meant(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(ProfileUnknown) as error:
+        load_specimen(name, tmp_path)
+    assert str(error.value) == said
 
 
 @pytest.mark.parametrize("driver", ["modbos", ""])
