@@ -26,7 +26,7 @@ def run(site_file: Path, state_dir: Path | None, credentials_dir: Path | None, *
     """Run the daemon for one site until SIGTERM or SIGINT.
 
     Exit codes: 0 stopped on request, 1 the outbox's file is damaged or a newer release's, 75 the state directory is held
-    by another process or the disk does not give it, 78 the site file, a credential or a certificate is wrong.
+    by another process, or the disk does not give it or the directory for the control socket, 78 the site file, a credential or a certificate is wrong.
     """
     from edge.control.places import default_state_directory
     from edge.operate.logs import configure_logs
@@ -63,13 +63,14 @@ def _look_up_all(settings: "Settings", find_credential: Callable[[str], str]) ->
 def _run(
     settings: "Settings", state_directory: Path, secret: str | None, find_credential: Callable[[str], str]
 ) -> None:
+    from edge.control.places import RuntimeDirectoryUnusable
     from edge.domain.driver import DriverMisconfigured
     from edge.domain.event_store import EventStoreMisconfigured
     from edge.storage.errors import CommitFailed, DatabaseInUse, StorageError
 
     try:
         asyncio.run(_serve(settings, state_directory, secret, find_credential))
-    except (DatabaseInUse, CommitFailed) as error:
+    except (DatabaseInUse, CommitFailed, RuntimeDirectoryUnusable) as error:
         _leave(error, EXIT_TEMPORARY)
     except StorageError as error:
         _leave(error, EXIT_FAILED)

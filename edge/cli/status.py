@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edge.cli import EXIT_TEMPORARY, EXIT_USAGE
+from edge.cli import EXIT_FAILED, EXIT_TEMPORARY, EXIT_USAGE
 
 
 @click.command()
@@ -16,10 +16,10 @@ from edge.cli import EXIT_TEMPORARY, EXIT_USAGE
 def status(site_file: Path | None, state_dir: Path | None, *, as_json: bool) -> None:
     """Show how the daemon of SITE_FILE (or --state-dir, else the only one running) is.
 
-    Exit codes: 0 it answered, 2 several run and none was named, 75 none runs or it does not answer.
+    Exit codes: 0 it answered, 1 it refused, 2 several run and none was named, 75 none runs or it does not answer.
     """
     from edge.cli.live_view import render
-    from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonSilent, ask, find_daemon
+    from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonRefused, DaemonSilent, ask, find_daemon
 
     try:
         note = find_daemon(gateway_id=_gateway_id(site_file), state_directory=state_dir)
@@ -30,6 +30,9 @@ def status(site_file: Path | None, state_dir: Path | None, *, as_json: bool) -> 
     except (DaemonNotFound, DaemonSilent) as error:
         click.echo(error, err=True)
         sys.exit(EXIT_TEMPORARY)
+    except DaemonRefused as error:
+        click.echo(error, err=True)
+        sys.exit(EXIT_FAILED)
     if as_json:
         click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:

@@ -24,6 +24,10 @@ class DaemonSilent(Exception):  # noqa: N818
     """The daemon lives but does not answer. Remedy: try again, look at its log."""
 
 
+class DaemonRefused(Exception):  # noqa: N818
+    """The daemon answered that it cannot do what was asked; the message says why. Remedy: ask for something else."""
+
+
 def find_daemon(*, gateway_id: str | None = None, state_directory: Path | None = None) -> DaemonNote:
     """Find the daemon of a gateway or state directory; with neither, the only one running."""
     notes = running_daemons()
@@ -50,7 +54,7 @@ def ask(
     arguments: Mapping[str, Json] | None = None,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> Json:
-    """Ask the daemon one thing. Raises DaemonSilent."""
+    """Ask the daemon one thing. Raises DaemonSilent, DaemonRefused."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout_s)
@@ -61,7 +65,9 @@ def ask(
                 reply = json.loads(answer.readline())
     except (OSError, ValueError) as error:
         raise DaemonSilent(f"the daemon {note.gateway_id} (pid {note.pid}) does not answer: {error}") from error
+    if not isinstance(reply, dict) or not reply.keys() & {"answer", "error"}:
+        raise DaemonSilent(f"the daemon {note.gateway_id} (pid {note.pid}) answers with something else: {reply!r:.100}")
     if "error" in reply:
-        raise DaemonSilent(f"the daemon {note.gateway_id} refused: {reply['error']}")
+        raise DaemonRefused(f"the daemon {note.gateway_id} refused: {reply['error']}")
     answered: Json = reply["answer"]
     return answered

@@ -48,15 +48,24 @@ def runtime_directory() -> Path:
     return next((path for path in candidates if len(os.fsencode(path)) <= DIRECTORY_LENGTH_MAX), last_resort)
 
 
-def make_runtime_directory() -> Path:
-    """Make and return the directory for sockets.
+class RuntimeDirectoryUnusable(Exception):  # noqa: N818 - names the situation; the message says the remedy
+    """The directory for sockets cannot be made, or another user could answer in the daemon's place."""
 
-    Raises PermissionError if it belongs to somebody else, who could then answer in the daemon's place.
-    """
+
+def make_runtime_directory() -> Path:
+    """Make and return the directory for sockets. Raises RuntimeDirectoryUnusable."""
     directory = runtime_directory()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if directory.stat().st_uid != os.getuid():
-        raise PermissionError(f"{directory} belongs to another user")
+    problem = "it belongs to another user"
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        is_ours = directory.stat().st_uid == os.getuid()
+    except OSError as error:
+        problem, is_ours = str(error), False
+    if not is_ours:
+        raise RuntimeDirectoryUnusable(
+            f"the directory for the control socket, {directory}, cannot be used: {problem}; "
+            "remove it, or name another one in RUNTIME_DIRECTORY"
+        )
     return directory
 
 

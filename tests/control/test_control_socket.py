@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonSilent, ask, find_daemon
+from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonRefused, DaemonSilent, ask, find_daemon
 from edge.control.places import (
     DaemonNote,
+    RuntimeDirectoryUnusable,
     default_state_directory,
     make_runtime_directory,
     running_daemons,
@@ -20,8 +21,16 @@ from edge.control.places import (
     socket_name,
     write_note,
 )
-from edge.control.server import REQUEST_BYTES_MAX, RequestMistaken, serve_control
+from edge.control.server import (
+    CONNECTIONS_MAX,
+    REQUEST_BYTES_MAX,
+    TURN_BYTES,
+    Operation,
+    RequestMistaken,
+    serve_control,
+)
 from edge.domain.event import Json
+from edge.operate.status import json_pieces
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +63,28 @@ async def echo(arguments: Mapping[str, Json]) -> Json:
     return arguments
 
 
+class Busy:
+    """An operation that never comes to an end by itself."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.was_cancelled = False
+
+    async def __call__(self, _arguments: Mapping[str, Json]) -> Json:
+        self.began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.was_cancelled = True
+            raise
+        return None
+
+
 @asynccontextmanager
-async def daemon(gateway_id: str) -> AsyncIterator[DaemonNote]:
+async def daemon(gateway_id: str, **more: Operation) -> AsyncIterator[DaemonNote]:
     note = note_of(gateway_id)
-    async with serve_control(Path(note.socket), {"status": status, "echo": echo}):
+    operations = {"status": status, "echo": echo, **more}
+    async with serve_control(Path(note.socket), operations, json_pieces=json_pieces):
         write_note(note)
         yield note
 
@@ -145,7 +172,101 @@ async def test_a_request_without_end_is_cut_off_and_others_are_answered() -> Non
         assert await asyncio.to_thread(ask, note, "status") == {"state": "forwarding"}
 
 
-def test_a_daemon_that_refuses_or_hangs_up_is_reported() -> None:
+async def test_a_refusal_is_no_silence() -> None:
+    async with daemon("north-1") as note:
+        with pytest.raises(DaemonRefused, match="north-1 refused: devices is missing"):
+            await asyncio.to_thread(ask, note, "echo")
+
+
+async def test_a_stop_waits_for_no_client_idle_or_busy_or_deaf() -> None:
+    busy = Busy()
+    large = "x" * 8_000_000  # more than the buffers of both ends hold
+
+    async def talk(_arguments: Mapping[str, Json]) -> Json:
+        return large
+
+    # Real time, and only a bound: where a stop waits for its clients, it waits for ten seconds and more.
+    async with asyncio.timeout(5):
+        async with daemon("north-1", busy=busy, talk=talk) as note:
+            idle = await asyncio.open_unix_connection(note.socket)
+            asking = await asyncio.open_unix_connection(note.socket)
+            deaf = await asyncio.open_unix_connection(note.socket)
+            asking[1].write(b'{"operation": "busy"}\n')
+            deaf[1].write(b'{"operation": "talk"}\n')
+            await busy.began.wait()
+            await deaf[0].readexactly(1)
+    assert busy.was_cancelled
+    assert not Path(note.socket).exists()
+    for reader, writer in (idle, asking):
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+    deaf[1].transport.abort()
+
+
+async def test_a_bug_in_an_operation_ends_the_daemon_instead_of_failing_unseen() -> None:
+    async def broken(_arguments: Mapping[str, Json]) -> Json:
+        raise KeyError("a bug")
+
+    async def serve() -> None:
+        async with daemon("north-1", broken=broken) as note:
+            _, writer = await asyncio.open_unix_connection(note.socket)
+            writer.write(b'{"operation": "broken"}\n')
+            try:
+                await asyncio.Event().wait()
+            finally:
+                writer.transport.abort()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await serve()
+    assert caught.group_contains(KeyError)
+
+
+async def test_more_clients_than_there_are_people_are_turned_away_and_later_ones_are_answered() -> None:
+    async with daemon("north-1") as note:
+        held = [await asyncio.open_unix_connection(note.socket) for _ in range(CONNECTIONS_MAX)]
+        reader, writer = await asyncio.open_unix_connection(note.socket)
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        for _, one in [*held, (reader, writer)]:
+            one.close()
+            await one.wait_closed()
+        assert await asyncio.to_thread(ask, note, "status") == {"state": "forwarding"}
+
+
+async def test_others_run_while_a_long_answer_is_written() -> None:
+    turns = 0
+
+    async def long(_arguments: Mapping[str, Json]) -> Json:
+        return {"fleet": {"devices": [{"deviceId": f"bench{number}", "name": "n" * 500} for number in range(1000)]}}
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with daemon("north-1", long=long) as note:
+        reader, writer = await asyncio.open_unix_connection(note.socket, limit=1 << 24)
+        writer.write(b'{"operation": "long"}\n')
+        counting = asyncio.create_task(count_turns())
+        line = await reader.readline()
+        counting.cancel()
+        writer.close()
+    answer = json.loads(line)["answer"]
+    assert [device["deviceId"] for device in answer["fleet"]["devices"]] == [f"bench{number}" for number in range(1000)]
+    assert turns >= len(line) // TURN_BYTES
+
+
+async def test_a_path_that_is_not_utf8_keeps_no_answer_back() -> None:
+    async def odd(_arguments: Mapping[str, Json]) -> Json:
+        return {"siteFile": "/site-\udcff.toml"}
+
+    async with daemon("north-1", odd=odd) as note:
+        assert await asyncio.to_thread(ask, note, "odd") == {"siteFile": "/site-\udcff.toml"}
+
+
+def test_a_daemon_that_hangs_up_is_reported() -> None:
     note = note_of("north-1")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(note.socket)
@@ -161,6 +282,21 @@ def test_a_daemon_that_refuses_or_hangs_up_is_reported() -> None:
         with pytest.raises(DaemonSilent, match="north-1"):
             ask(note, "status")
         thread.join()
+
+
+def test_a_directory_that_another_user_made_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    with pytest.raises(RuntimeDirectoryUnusable, match="belongs to another user; remove it, or name another one in"):
+        make_runtime_directory()
+
+
+def test_a_directory_that_cannot_be_made_is_told_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
+    with pytest.raises(RuntimeDirectoryUnusable, match="Not a directory"):
+        make_runtime_directory()
 
 
 def test_directories_follow_systemd_then_the_session_then_the_user(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from edge.cli import EXIT_TEMPORARY, EXIT_USAGE
+from edge.cli import EXIT_FAILED, EXIT_TEMPORARY, EXIT_USAGE
 from edge.cli.commission.asking import Said, read_devices
 from edge.cli.commission.shown import lines, records
 from edge.cli.commission.site import context_of, load, log_errors_only
 from edge.cli.commission.through import read_through
-from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonSilent, find_daemon
+from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonRefused, DaemonSilent, find_daemon
 from edge.domain.settings import DeviceSettings, Settings
 
 # What a device that speaks by itself is waited for.
@@ -26,7 +26,7 @@ TIMEOUT_S = 15.0
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0.1),
+    type=click.FloatRange(min=0.1, max=600.0),
     default=TIMEOUT_S,
     show_default=True,
     help="How long a device that speaks by itself is waited for.",
@@ -65,6 +65,9 @@ def read(
         except DaemonSilent as error:
             click.echo(error, err=True)
             sys.exit(EXIT_TEMPORARY)
+        except DaemonRefused as error:
+            click.echo(error, err=True)
+            sys.exit(EXIT_FAILED)
     _tell(wanted, said, as_json=as_json)
     sys.exit(max((outcome.code for outcome in said.values()), default=0))
 

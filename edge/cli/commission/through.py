@@ -14,7 +14,7 @@ MARGIN_S = 10.0
 
 
 def read_through(note: DaemonNote, wanted: Sequence[DeviceSettings], timeout_s: float) -> dict[str, Said]:
-    """Ask the daemon to read the devices now. Raises DaemonSilent."""
+    """Ask the daemon to read the devices now. Raises DaemonSilent, DaemonRefused."""
     asked = [device.id for device in wanted]
     answer = ask(note, "read", arguments={"devices": asked, "timeoutS": timeout_s}, timeout_s=timeout_s + MARGIN_S)
     devices = answer["devices"] if isinstance(answer, Mapping) else {}

@@ -10,6 +10,7 @@ import pytest
 from edge.control.places import DaemonNote, make_runtime_directory, runtime_directory, write_note
 from edge.control.server import serve_control
 from edge.domain.event import Json
+from edge.operate.status import json_pieces
 from fakes.background import beside
 from fakes.command_line import site_file, told, typed
 from fakes.modbus_peer import misbehaving_peer
@@ -164,7 +165,7 @@ def daemon(answer: Operation) -> Callable[[], AbstractAsyncContextManager[None]]
             pid=os.getpid(),
             socket=str(socket),
         )
-        async with serve_control(socket, {"read": read}):
+        async with serve_control(socket, {"read": read}, json_pieces=json_pieces):
             await asyncio.to_thread(write_note, note)
             yield
 
