@@ -10,6 +10,8 @@ from typing import IO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from edge.domain.userinfo import redact_userinfo
+
 # syslog severities; journald reads `<N>` at the start of a line (SyslogLevelPrefix, on by default).
 _SEVERITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 
@@ -23,8 +25,7 @@ _LIBRARY_LEVELS = {
     "grpc": logging.WARNING,
 }
 
-# user:password@ in an address, and the value of anything that is called a secret.
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+# The value of anything that is called a secret. User and password in an address are cut out of the whole line.
 _SECRET_KEYS = frozenset({"password", "credential", "secret", "token", "authorization"})
 _REDACTED = "***"
 
@@ -36,7 +37,7 @@ def configure_logs(stream: IO[str] | None = None, *, level: int = logging.INFO) 
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _redact,
+        _redact_secrets,
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
@@ -45,7 +46,8 @@ def configure_logs(stream: IO[str] | None = None, *, level: int = logging.INFO) 
             _name_library_event,
             *shared,
         ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(target)],
+        # On the finished line: an address may stand in a nested value or in a traceback.
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(target), _redact_line],
     )
     output = logging.StreamHandler(target)
     output.setFormatter(formatter)
@@ -101,10 +103,11 @@ def _name_library_event(_: WrappedLogger, __: str, event: EventDict) -> EventDic
     return event
 
 
-def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    for key, value in event.items():
-        if key in _SECRET_KEYS:
-            event[key] = _REDACTED
-        elif isinstance(value, str) and "://" in value:
-            event[key] = _USERINFO.sub(f"{_REDACTED}@", value)
+def _redact_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for key in _SECRET_KEYS.intersection(event):
+        event[key] = _REDACTED
     return event
+
+
+def _redact_line(_: WrappedLogger, __: str, line: object) -> str:
+    return redact_userinfo(str(line))

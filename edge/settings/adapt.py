@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar, get_args, get_type_hints, runtime_che
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from edge.settings.credentials import holds_userinfo
+from edge.domain.userinfo import holds_userinfo
 from edge.settings.document import Place, Table
 from edge.settings.positions import KeyPath
 from edge.settings.problems import Problem

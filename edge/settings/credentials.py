@@ -11,20 +11,6 @@ _ENVIRONMENT_PREFIX = "GREENHOUSE_EDGE_CREDENTIAL_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-# `scheme://user:password@host`: everything up to the last @ before the path.
-_USERINFO = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")
-
-
-def holds_userinfo(text: str) -> bool:
-    """Whether a text is or holds a URI with user or password in it."""
-    return _USERINFO.search(text) is not None
-
-
-def redact_userinfo(text: str) -> str:
-    """Return the text as it may be logged or shown: without user and password of any URI in it."""
-    return _USERINFO.sub(r"\g<scheme>…@", text)
-
-
 class CredentialMissing(Exception):  # noqa: N818 - names the remedy: bring it
     """A credential that the site file names is in none of the places."""
 

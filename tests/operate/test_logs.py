@@ -76,6 +76,20 @@ def test_passwords_never_reach_the_log(*, through_library: bool) -> None:
     assert "central:2113" in stream.getvalue()
 
 
+def test_no_part_of_a_password_reaches_the_log_wherever_it_stands() -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+    uri = "esdb://admin:change@it@central:2113"
+    try:
+        raise ValueError(f"no answer from {uri}")
+    except ValueError:
+        structlog.get_logger().exception("driver_failed", tried=[uri], settings={"uri": uri})
+    assert "it@central" not in stream.getvalue()
+    assert "change" not in stream.getvalue()
+    (line,) = lines(stream)
+    assert line["tried"] == ["esdb://…@central:2113"]
+
+
 def test_a_traceback_is_told_in_the_line_itself() -> None:
     stream = io.StringIO()
     configure_logs(stream)

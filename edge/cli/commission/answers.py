@@ -13,7 +13,7 @@ from drivers.serial.options import SerialConnectionOptions
 from edge.domain.device_group import identifier_part
 from edge.domain.identifier import IDENTIFIER_LENGTH_MAX, is_identifier
 from edge.domain.settings import EventStoreSettings, SiteSettings
-from edge.settings.credentials import holds_userinfo
+from edge.domain.userinfo import holds_userinfo
 
 EVENT_STORE_URI = "esdb://127.0.0.1:2113?tls=false"
 BY_ID = Path("/dev/serial/by-id")
