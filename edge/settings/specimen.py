@@ -72,9 +72,10 @@ def load_specimens(driver: str, folder: Path) -> list[Specimen]:
 
 
 def profile_files(folder: Path) -> dict[str, Path]:
-    """Return every profile's file by name; a site's own come before the package's."""
+    """Return every profile's file by name; a site's own hides the package's of the same name."""
     folders = (packaged_profiles(), folder / PROFILE_FOLDER)
-    return dict(sorted((file.stem, file) for place in folders for file in place.glob("*.toml")))
+    files = {file.stem: file for place in folders for file in place.glob("*.toml")}
+    return {name: files[name] for name in sorted(files)}
 
 
 def _found(name: str, folder: Path) -> Path:

@@ -38,6 +38,16 @@ def test_a_profile_is_found_beside_in_its_folder_and_by_its_file_name(tmp_path: 
     assert "deep" in profile_files(tmp_path)
 
 
+def test_a_sites_own_profile_hides_the_packages_of_the_same_name_wherever_the_site_lies(tmp_path: Path) -> None:
+    for place in ("a-site", "zz-site"):
+        own = tmp_path / place / "profiles"
+        own.mkdir(parents=True)
+        profile(own, "xy-md02")
+        found = profile_files(tmp_path / place)
+        assert found["xy-md02"] == own / "xy-md02.toml"
+        assert list(found) == sorted(found)
+
+
 def test_what_the_profile_leaves_open_is_named(tmp_path: Path) -> None:
     profile(tmp_path, "mine")
     assert load_specimen("mine", tmp_path).open_options == {"topic"}
