@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PEERS := mosquitto=mosquitto mosquitto_pub=mosquitto-clients mbpoll=mbpoll socat=socat cc=gcc pkg-config=pkg-config openssl=openssl
 PEER_LIBRARIES := libmodbus=libmodbus-dev
 
-.PHONY: demo test lint types unit peers faults bench lock clean
+.PHONY: demo test lint types unit peers faults faults-once bench lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/greenhouse-edge demo
@@ -36,10 +36,21 @@ peers:
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
 	else echo "not installed, so their tests are skipped: apt-get install$$missing" >&2; fi
 
-# The slower proof: more seeds, more kills. Not part of `make test`.
-faults: $(VENV)/ready-dev
+# The slower proof: more seeds, more kills. Not part of `make test`. On each Python that is installed, also by pyenv:
+# what differs between them (the stop, cancellation, SQLite) shows in these tests first.
+VERSIONS := 3.11 3.12 3.13
+faults: peers
+	@for v in $(VERSIONS); do \
+	  python=$$(ls -1d $$(command -v python$$v) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$v.*/bin/python$$v 2>/dev/null \
+	    | while read -r p; do "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != tuple(map(int, "'$$v'".split("."))))' 2>/dev/null && echo "$$p" && break; done); \
+	  if [ -z "$$python" ]; then echo "no Python $$v here: not proved on it" >&2; continue; fi; \
+	  echo "== $$($$python --version)"; \
+	  $(MAKE) faults-once PYTHON="$$python" VENV=".venv-$$v" || exit 1; \
+	done
+
+faults-once: $(VENV)/ready-dev
 	GREENHOUSE_EDGE_SEEDS=3000 GREENHOUSE_EDGE_KILLS=100 GREENHOUSE_EDGE_DISTURBED_READS=60000 \
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --timeout 1800 tests/simulation tests/system tests/drivers/modbus tests/peers
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --timeout 1800 tests/simulation tests/system tests/control tests/drivers/modbus tests/peers
 
 bench: $(VENV)/ready
 	$(BIN)/greenhouse-edge bench
@@ -69,4 +80,4 @@ lock:
 	$(UV_COMPILE) --group build -o requirements-build.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
