@@ -1,6 +1,7 @@
 """Says what is in force: DeviceDescribed when its content has changed, and the alarm for what is not usable any more."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -8,17 +9,17 @@ import structlog
 
 from edge.configure.describe import describe, description, draft_description, reference
 from edge.configure.effective import load_effective
+from edge.domain.alarm import DEVICE_LOST, AlarmIdentity, AlarmKind, OpenAlarm
 from edge.domain.author import Author, encode_json
 from edge.domain.configuration import DeviceFleet, EffectiveConfiguration, Mistake
 from edge.domain.event import EventType
 from edge.domain.settings import DeviceSettings
-from edge.storage.alarms import OpenAlarm, load_open_alarms, remove_open_alarm, save_open_alarm
+from edge.storage.alarms import load_open_alarms
 from edge.storage.database import Reader
 from edge.storage.descriptions import Description, load_descriptions, remove_description, save_description
 from edge.storage.outbox import Outbox
 from edge.storage.transaction import OutboxTransaction
 
-CONFIGURATION_NOT_USABLE = "configuration_not_usable"
 # The alarm is for a person; all of it is in the log.
 MESSAGES_MAX = 5
 
@@ -40,9 +41,9 @@ class Announcer:
             said = await _load_said(transaction)
             for device_id, configuration in configurations.items():
                 await self._write(transaction, configuration, mistakes.get(device_id, ()), said)
-            for device_id in said.descriptions:
+            for device_id in said.devices():
                 if device_id not in configurations:
-                    await self._retire(transaction, device_id, has_alarm=device_id in said.alarms)
+                    await self._retire(transaction, device_id, said.alarms_of(device_id))
 
     async def write(self, transaction: OutboxTransaction, configuration: EffectiveConfiguration) -> None:
         """Say what is new of one device, within the commit that brings a valid update into force."""
@@ -57,17 +58,22 @@ class Announcer:
         configuration = configurations[device.id]
         said = await _load_said(transaction)
         await self._write_description(transaction, device, configuration, connection_id, said)
-        await self._write_alarm(transaction, configuration, mistakes.get(device.id, ()), said.alarms.get(device.id))
+        await self._write_alarm(transaction, configuration, mistakes.get(device.id, ()), said)
         transaction.on_commit(partial(self._fleet.join, device, configuration, connection_id=connection_id))
 
-    async def _retire(self, transaction: OutboxTransaction, device_id: str, *, has_alarm: bool) -> None:
-        """Say of a device that was described that it is none any more. How it was run is kept, should it come back."""
+    async def _retire(self, transaction: OutboxTransaction, device_id: str, alarms: Iterable[OpenAlarm]) -> None:
+        """Say of a device that was described that it is none any more. How it was run is kept, should it come back.
+
+        Its alarms are cleared before. That it is lost ends with it: a DeviceConnectionRestored would be invented.
+        """
         log.info("device_retired", device_id=device_id)
-        if has_alarm:
-            body = {"alarm": CONFIGURATION_NOT_USABLE}
-            transaction.append(self._author.control(EventType.ALARM_CLEARED, body, device_id=device_id))
-            await remove_open_alarm(transaction, device_id, CONFIGURATION_NOT_USABLE)
-        transaction.append(self._author.control(EventType.DEVICE_RETIRED, {"reason": "removed"}, device_id=device_id))
+        retired = self._author.control(EventType.DEVICE_RETIRED, {"reason": "removed"}, device_id=device_id)
+        for alarm in alarms:
+            if alarm.identity.alarm == DEVICE_LOST:
+                retired = replace(retired, closes=alarm.identity)
+            else:
+                await transaction.declare(self._author.alarm_cleared(alarm.identity))
+        await transaction.declare(retired)
         await remove_description(transaction, device_id)
 
     async def _write(
@@ -81,7 +87,7 @@ class Announcer:
         device = self._fleet.device(device_id)
         assert device is not None, "what is in force is asked for the devices that there are"
         await self._write_description(transaction, device, configuration, self._fleet.connection_id(device_id), said)
-        await self._write_alarm(transaction, configuration, mistakes, said.alarms.get(device_id))
+        await self._write_alarm(transaction, configuration, mistakes, said)
         if self._fleet.configuration(device_id) != configuration:
             transaction.on_commit(partial(self._fleet.configure, configuration))
 
@@ -105,46 +111,49 @@ class Announcer:
         transaction: OutboxTransaction,
         configuration: EffectiveConfiguration,
         mistakes: Sequence[Mistake],
-        open_alarm: str | None,
+        said: "_Said",
     ) -> None:
-        device_id = configuration.device_id
+        identity = not_usable(configuration.device_id)
+        open_alarm = said.alarms.get(identity)
         messages = [mistake.message for mistake in mistakes]
         text = encode_json(messages)
-        if messages and open_alarm != text:
-            log.error("configuration_not_usable", device_id=device_id, problems=messages)
+        if messages and open_alarm is not None and open_alarm.body == text:
+            return
+        about = reference(configuration)
+        # What was wrong is mended, or something else is wrong now: then the alarm is cleared and raised again.
+        if open_alarm is not None:
+            await transaction.declare(self._author.alarm_cleared(identity, reference=about))
+        if messages:
+            log.error("configuration_not_usable", device_id=configuration.device_id, problems=messages)
             message = f"the site file no longer allows what is configured: {'; '.join(messages[:MESSAGES_MAX])}"
-            self._append(transaction, EventType.ALARM_RAISED, configuration, message)
-            now_ms = self._author.clock.unix_ms()
-            await save_open_alarm(transaction, OpenAlarm(device_id, CONFIGURATION_NOT_USABLE, text, now_ms))
-        elif not messages and open_alarm is not None:
-            self._append(transaction, EventType.ALARM_CLEARED, configuration, None)
-            await remove_open_alarm(transaction, device_id, CONFIGURATION_NOT_USABLE)
+            await transaction.declare(self._author.alarm_raised(identity, message, body=text, reference=about))
 
-    def _append(
-        self,
-        transaction: OutboxTransaction,
-        event_type: EventType,
-        configuration: EffectiveConfiguration,
-        message: str | None,
-    ) -> None:
-        body = {"alarm": CONFIGURATION_NOT_USABLE, **({} if message is None else {"message": message})}
-        draft = self._author.control(
-            event_type, body, device_id=configuration.device_id, reference=reference(configuration)
-        )
-        transaction.append(draft)
+
+def not_usable(device_id: str) -> AlarmIdentity:
+    """Return the alarm that says: not all of a device's configuration can be used."""
+    return AlarmIdentity(alarm=AlarmKind.CONFIGURATION_NOT_USABLE, device_id=device_id)
 
 
 class _Said(NamedTuple):
     """What was last said of each device."""
 
     descriptions: Mapping[str, Description]
-    # The body of the alarm that stands.
-    alarms: Mapping[str, str]
+    # What stands.
+    alarms: Mapping[AlarmIdentity, OpenAlarm]
+
+    def devices(self) -> list[str]:
+        """Every device that something was said of."""
+        alarmed = (identity.device_id for identity in self.alarms if identity.device_id is not None)
+        return list(dict.fromkeys([*self.descriptions, *alarmed]))
+
+    def alarms_of(self, device_id: str) -> list[OpenAlarm]:
+        """Everything that stands about a device."""
+        return [alarm for identity, alarm in self.alarms.items() if identity.device_id == device_id]
 
 
 async def _load_said(reader: Reader) -> _Said:
     alarms = await load_open_alarms(reader)
     return _Said(
         descriptions=await load_descriptions(reader),
-        alarms={alarm.device_id: alarm.body for alarm in alarms if alarm.alarm == CONFIGURATION_NOT_USABLE},
+        alarms={alarm.identity: alarm for alarm in alarms},
     )

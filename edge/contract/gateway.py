@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from edge.contract.model import ControlFact, DeviceFact, Digest, Identifier, Integer, Model, Timestamp
+from edge.domain.alarm import AlarmKind
 
 
 class GatewayStarted(ControlFact):
@@ -65,25 +66,30 @@ class DeviceConnectionRestored(DeviceFact):
 
 
 class Alarm(ControlFact):
-    """What an alarm is about. One alarm is open per name, device, connection and stream."""
+    """Which alarm it is: its identity is `alarm` with whichever of the other four it carries."""
 
-    device_id: Identifier | None = Field(default=None, description="The device it is about, if it is about one.")
-    connection_id: Identifier | None = None
-    stream: str | None = None
+    device_id: Identifier | None = Field(default=None, description="Identity: the device, if it is about one.")
+    connection_id: Identifier | None = Field(default=None, description="Identity: the connection, if it is about one.")
+    point_id: Identifier | None = Field(default=None, description="Identity: the device's point, if it is about one.")
+    stream: str | None = Field(default=None, description="Identity: the stream, if it is about one.")
     alarm: str = Field(
-        description="An open list: driver_fault, configuration_not_usable, stream_parked, foreign_event.",
+        description=f"Identity: the kind. An open list: {', '.join(AlarmKind)}.",
         examples=["configuration_not_usable"],
     )
 
 
 class AlarmRaised(Alarm):
-    """Someone must act. Open until AlarmCleared says otherwise."""
+    """Someone must act. Open until an AlarmCleared of the same identity, however often the gateway restarts meanwhile.
+
+    Identity: `alarm` with whichever of `deviceId`, `connectionId`, `pointId`, `stream` it carries. An alarm that is open
+    is not raised again.
+    """
 
     message: str = Field(description="One sentence for a person.")
 
 
 class AlarmCleared(Alarm):
-    """The cause of an alarm is gone."""
+    """The cause of an open alarm is gone. It carries the identity of its AlarmRaised."""
 
 
 class EventQuarantined(ControlFact):

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
+from edge.domain.alarm import AlarmIdentity, OpenAlarm
 from edge.domain.clock import Clock, ClockState, rfc3339
 from edge.domain.event import SCHEMA_VERSION, Draft, EventType, Json, Numbers
 from edge.domain.settings import StreamTemplates
@@ -72,6 +73,24 @@ class Author:
             type=event_type,
             encode=partial(_encode_control, encode_json(data).encode(), metadata),
         )
+
+    def alarm_raised(
+        self, identity: AlarmIdentity, message: str, *, body: str = "", reference: Reference | None = None
+    ) -> Draft:
+        """Draft the event that raises an alarm. The outbox writes it only if the alarm is not open.
+
+        `message` is one sentence for a person; `body` is remembered for whoever raises the alarm.
+        """
+        fields = {**identity.fields(), "message": message}
+        draft = self.control(EventType.ALARM_RAISED, fields, device_id=identity.device_id, reference=reference)
+        raised_at_ms = self.clock.unix_ms()
+        return replace(draft, opens=OpenAlarm(identity=identity, message=message, raised_at_ms=raised_at_ms, body=body))
+
+    def alarm_cleared(self, identity: AlarmIdentity, *, reference: Reference | None = None) -> Draft:
+        """Draft the event that clears an alarm. The outbox writes it only if the alarm is open."""
+        fields = identity.fields()
+        draft = self.control(EventType.ALARM_CLEARED, fields, device_id=identity.device_id, reference=reference)
+        return replace(draft, closes=identity)
 
     def clock_fields(self) -> dict[str, Json]:
         """Tell the state of the clock, and the uptime where wall time cannot be believed."""

@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
 
+from edge.domain.alarm import AlarmIdentity, OpenAlarm
+
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
 SCHEMA_VERSION = 1
@@ -83,6 +85,10 @@ class Draft:
     source_key: bytes = b""
     # Called in the event loop after the commit, in the order of acceptance. Must not block or raise.
     on_accepted: Callable[[], None] | None = None
+    # What its commit also remembers (an alarm raised, a device lost) or forgets: event and memory are never apart. The
+    # outbox writes no event that opens what is open already, or closes what is not open.
+    opens: OpenAlarm | None = None
+    closes: AlarmIdentity | None = None
 
     @property
     def is_telemetry(self) -> bool:

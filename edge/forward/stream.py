@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.author import Author, encode_json
 from edge.domain.event import Draft, EventType, Json
 from edge.domain.event_store import (
@@ -117,8 +118,7 @@ class StreamForwarder:
         """Never re-create what somebody deleted for ever; the entries stay until an operator decides."""
         log.error("stream_parked", stream=queue.name, error=str(error))
         message = f"{queue.name} was deleted in the event store; its events are kept here until somebody decides"
-        alarm = self.author.control(
-            EventType.ALARM_RAISED, {"alarm": "stream_parked", "message": message, "stream": queue.name}
-        )
-        await self.outbox.park(queue.number, "deleted in the event store", alarm)
+        alarm = AlarmIdentity(alarm=AlarmKind.STREAM_PARKED, stream=queue.name)
+        raised = self.author.alarm_raised(alarm, message)
+        await self.outbox.park(queue.number, "deleted in the event store", raised)
         self.queues.restart(queue, self.outbox.cursors[queue.number].forwarded_position)

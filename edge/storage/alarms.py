@@ -1,33 +1,101 @@
-"""Alarms that were raised and not cleared; a restart must neither raise them again nor forget to clear them."""
+"""What stands until an event ends it: alarms that were raised, devices that are lost. Remembered over restarts.
 
-from typing import NamedTuple
+A row is written or removed by the commit that holds the event which opens or closes it.
+"""
 
-from edge.storage.database import Reader, Writer
+from collections.abc import Iterable, Iterator, Sequence
+
+from edge.domain.alarm import AlarmIdentity, OpenAlarm
+from edge.domain.event import Draft
+from edge.storage.database import Reader, Statement
+
+_REMEMBER = (
+    "REPLACE INTO open_alarms (alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_IDENTITY = "alarm = ? AND device_id = ? AND connection_id = ? AND point_id = ? AND stream = ?"
+_FORGET = f"DELETE FROM open_alarms WHERE {_IDENTITY}"  # noqa: S608 - a constant of ours
 
 
-class OpenAlarm(NamedTuple):
-    """An alarm that stands."""
+class OpenAlarms:
+    """Everything that stands once the outbox has written what it has taken in. In memory; the rows are few.
 
-    device_id: str
-    alarm: str
-    # JSON: what the clearing event will want to know.
-    body: str
-    raised_at_ms: int
+    All rooms raise and clear through the outbox, which looks here first. So an alarm is never raised twice while it is
+    open, and never cleared while it is not. One alarm is raised and cleared by one room only.
+    """
+
+    def __init__(self, standing: Iterable[OpenAlarm] = ()) -> None:
+        self._standing = {alarm.identity: alarm for alarm in standing}
+
+    def __iter__(self) -> Iterator[OpenAlarm]:
+        """Everything that stands, the oldest first. What is noted meanwhile does no harm."""
+        return iter(list(self._standing.values()))
+
+    def __contains__(self, identity: AlarmIdentity) -> bool:
+        return identity in self._standing
+
+    def find(self, identity: AlarmIdentity) -> OpenAlarm | None:
+        """Return what is remembered of an alarm; None if it is not open."""
+        return self._standing.get(identity)
+
+    def is_news(self, draft: Draft) -> bool:
+        """Whether an event says something new: it neither opens what is open, nor closes what is not."""
+        if draft.opens is not None and draft.opens.identity in self._standing:
+            return False
+        return draft.closes is None or draft.closes in self._standing
+
+    def note(self, draft: Draft) -> None:
+        """Take note of an event that the outbox has taken in; only the outbox calls this."""
+        if draft.closes is not None:
+            self._standing.pop(draft.closes, None)
+        if draft.opens is not None:
+            self._standing.setdefault(draft.opens.identity, draft.opens)
+
+
+def remembering(drafts: Sequence[Draft]) -> list[Statement]:
+    """Say what remembers and forgets what events open and close, in their order."""
+    statements = []
+    for draft in drafts:
+        if draft.closes is not None:
+            statements.append(Statement(_FORGET, [_key(draft.closes)]))
+        if draft.opens is not None:
+            alarm = draft.opens
+            row = (*_key(alarm.identity), alarm.message, alarm.body, alarm.raised_at_ms)
+            statements.append(Statement(_REMEMBER, [row]))
+    return statements
 
 
 async def load_open_alarms(reader: Reader) -> list[OpenAlarm]:
-    """Return all alarms that stand."""
-    rows = await reader.fetch_all("SELECT device_id, alarm, body, raised_at_ms FROM open_alarms")
-    return [OpenAlarm(*row) for row in rows]
-
-
-async def save_open_alarm(transaction: Writer, alarm: OpenAlarm) -> None:
-    """Remember an alarm, in the transaction that holds its event."""
-    await transaction.execute(
-        "REPLACE INTO open_alarms (device_id, alarm, body, raised_at_ms) VALUES (?, ?, ?, ?)", tuple(alarm)
+    """Return everything that stands on disk, the oldest first."""
+    rows = await reader.fetch_all(
+        "SELECT alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms FROM open_alarms"
+        " ORDER BY raised_at_ms, alarm, device_id, connection_id, point_id, stream"
     )
+    return [
+        OpenAlarm(
+            identity=AlarmIdentity(
+                alarm=alarm,
+                device_id=device_id or None,
+                connection_id=connection_id or None,
+                point_id=point_id or None,
+                stream=stream or None,
+            ),
+            message=message,
+            body=body,
+            raised_at_ms=raised_at_ms,
+        )
+        for alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms in rows
+    ]
 
 
-async def remove_open_alarm(transaction: Writer, device_id: str, alarm: str) -> None:
-    """Forget an alarm, in the transaction that holds the event that clears it."""
-    await transaction.execute("DELETE FROM open_alarms WHERE device_id = ? AND alarm = ?", (device_id, alarm))
+async def is_open_on_disk(reader: Reader, identity: AlarmIdentity) -> bool:
+    """Whether an alarm stands on disk."""
+    row = await reader.fetch_one(f"SELECT 1 FROM open_alarms WHERE {_IDENTITY}", _key(identity))  # noqa: S608
+    return row is not None
+
+
+def _key(identity: AlarmIdentity) -> tuple[str, str, str, str, str]:
+    """Return the key of a row. A primary key holds no NULL: what an identity does not carry is empty."""
+    parts = (identity.device_id, identity.connection_id, identity.point_id, identity.stream)
+    device_id, connection_id, point_id, stream = (part or "" for part in parts)
+    return identity.alarm, device_id, connection_id, point_id, stream

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from edge.domain.event import Draft
 from edge.storage import control_entry
+from edge.storage.alarms import remembering
 from edge.storage.block import encode_block
 from edge.storage.cursor_row import LastSample
 from edge.storage.database import Statement
@@ -49,6 +50,7 @@ def form_batch(drafts: Sequence[Draft], numbering: Numbering, streams: StreamNam
     if control:
         rows = [control_entry.control_row(entry, committed_at_ms=committed_at_ms) for entry in control]
         statements.append(Statement(_INSERT_CONTROL, rows))
+        statements += remembering(drafts)
     devices = {draft.device_id for draft in drafts if draft.device_id is not None}
     return Batch(
         entries=entries,

@@ -20,6 +20,7 @@ class Ledger:
         self.run = run
         self.streams = recovered.streams
         self.cursors = recovered.cursors
+        self.alarms = recovered.alarms
         self.quarantined: set[int] = set(recovered.quarantined)
         self.numbering = Numbering(
             run=run,

@@ -13,6 +13,7 @@ from uuid import UUID
 from edge.domain.clock import Clock
 from edge.domain.event import Draft
 from edge.domain.settings import OutboxSettings
+from edge.storage.alarms import OpenAlarms
 from edge.storage.backlog import Backlog
 from edge.storage.cursors import Cursors
 from edge.storage.database import Database
@@ -63,6 +64,11 @@ class Outbox:
         return self._ledger.cursors
 
     @property
+    def alarms(self) -> OpenAlarms:
+        """The alarms that stand, and the devices that are lost. To raise or clear one, give its draft to the outbox."""
+        return self._ledger.alarms
+
+    @property
     def last_position(self) -> int:
         """Everything up to here is on disk."""
         return self._ledger.last_position
@@ -71,21 +77,32 @@ class Outbox:
         """Put an event before the writer, without waiting. False: the queue is full, it was never accepted.
 
         Who can wait and offer it again finds the queue full earlier, for the sake of those who cannot. Accepted means committed; the draft's `on_accepted` tells. What was refused, its author declares.
+        An event that raises what stands or clears what does not is taken, and not written.
         """
+        if not self.alarms.is_news(draft):
+            return True
         if not self._intake.offer(draft, can_wait=can_wait):
             return False
+        self.alarms.note(draft)
         self._writer.stir()
         return True
 
     async def record(self, *drafts: Draft, at_once: bool = False) -> None:
         """Write control events with the next group commit, or `at_once`; returns when they are on disk.
 
-        Never refused: the caller waits. If the caller is cancelled they are written nevertheless.
+        Never refused: the caller waits. If the caller is cancelled they are written nevertheless. What raises an alarm
+        that stands, or clears one that does not, is left out.
         """
+        news = []
+        for draft in filter(self.alarms.is_news, drafts):
+            self.alarms.note(draft)
+            news.append(draft)
+        if not news:
+            return
         written = asyncio.Event()
-        for draft in drafts[:-1]:
+        for draft in news[:-1]:
             self._intake.put(draft)
-        self._intake.put(_telling(drafts[-1], written.set))
+        self._intake.put(_telling(news[-1], written.set))
         self._writer.stir()
         if at_once:
             self._writer.hurry()
@@ -171,7 +188,7 @@ class Outbox:
                 (reason, None if reason is None else self._clock.unix_ms(), stream),
             )
             for draft in declarations:
-                transaction.append(draft)
+                await transaction.declare(draft)
             transaction.on_commit(lambda: self._ledger.streams.mark_parked(stream, reason))
 
     def statistics(self) -> OutboxStatistics:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from edge.storage.alarms import OpenAlarms, load_open_alarms
 from edge.storage.backlog import Backlog
 from edge.storage.block import Block, decode_block
 from edge.storage.cursor_row import CursorRow, CursorRowDamaged, LastSample, decode_cursor_row, encode_cursor_row
@@ -41,6 +42,7 @@ class Recovered:
     streams: StreamNames
     cursors: Cursors
     last_samples: Mapping[str, LastSample]
+    alarms: OpenAlarms
     # Run -> the last position it gave; earlier runs only, in their order.
     runs: dict[UUID, int]
     quarantined: set[int]
@@ -75,6 +77,7 @@ async def recover(database: Database) -> Recovered:
         ),
         cursors=cursors,
         last_samples=samples,
+        alarms=OpenAlarms(await load_open_alarms(database)),
         runs=await _runs(database, last_position),
         quarantined=await quarantined_positions(database),
         blocks_replayed=backlog.blocks_decoded,

@@ -108,6 +108,7 @@ class Writer:
                         statements,
                         numbering=self._ledger.numbering,
                         streams=self._ledger.streams,
+                        alarms=self._ledger.alarms,
                         committed_at_ms=self._clock.unix_ms(),
                     )
                     yield outbox

@@ -1,0 +1,57 @@
+"""Alarms: their kinds, what tells one from another, and what is remembered of one that stands."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class AlarmKind(StrEnum):
+    """Public API (consumers compare the exact string), an open list. The comment says what clears each kind."""
+
+    # The next usable sample of the device (or of any device, if the alarm is about a connection); or the device is
+    # disabled, or the connection is no longer used.
+    DRIVER_FAULT = "driver_fault"
+    # An update that is valid, or a site file that allows again what is configured.
+    CONFIGURATION_NOT_USABLE = "configuration_not_usable"
+    # The stream is no longer parked.
+    STREAM_PARKED = "stream_parked"
+    # An hour in which no further foreign event was found in the stream.
+    FOREIGN_EVENT = "foreign_event"
+    # A later run forwards again.
+    OUTBOX_CLONED = "outbox_cloned"
+
+
+# A lost device is remembered as an alarm is, under this name, but told by DeviceConnectionLost and -Restored.
+DEVICE_LOST = "device_lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmIdentity:
+    """What tells one alarm from another. Two events with the same values in all of these speak of the same alarm."""
+
+    alarm: str
+    device_id: str | None = None
+    connection_id: str | None = None
+    point_id: str | None = None
+    stream: str | None = None
+
+    def fields(self) -> dict[str, str]:
+        """Return the identity as events carry it, but for `deviceId`, which `Author.control` puts in its place."""
+        named = {"connectionId": self.connection_id, "pointId": self.point_id, "stream": self.stream}
+        return {"alarm": self.alarm, **{name: value for name, value in named.items() if value is not None}}
+
+
+def lost_device(device_id: str) -> AlarmIdentity:
+    """Return the identity under which a lost device is remembered."""
+    return AlarmIdentity(alarm=DEVICE_LOST, device_id=device_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAlarm:
+    """An alarm that stands, or a device that is lost."""
+
+    identity: AlarmIdentity
+    # One sentence for a person.
+    message: str
+    raised_at_ms: int
+    # What the room that raised it wants to know again when it looks at it later, in the form that room chose.
+    body: str = ""
