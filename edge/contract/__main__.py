@@ -1,26 +1,28 @@
-"""`python -m edge.contract`: write the JSON Schemas anew after a model has changed."""
+"""`python -m edge.contract`: write the JSON Schemas and the quantities anew after a model or the catalogue has changed."""
 
 import json
 from pathlib import Path
 
-from edge.contract.registry import schemas
+from edge.contract.registry import quantities, schemas
 
 SCHEMA_FOLDER = Path(__file__).parent / "schemas"
+QUANTITIES_FILE = Path(__file__).parent / "quantities.json"
 
 
-def schema_text(schema: object) -> str:
-    """Write a schema as its file holds it."""
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+def json_text(document: object) -> str:
+    """Write a document as its file holds it."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
-    """Write every schema; remove what no model stands behind."""
+    """Write every schema and the quantities; remove what no model stands behind."""
     wanted = schemas()
     for path in SCHEMA_FOLDER.glob("*.json"):
         if path.name not in wanted:
             path.unlink()
     for name, schema in wanted.items():
-        (SCHEMA_FOLDER / name).write_text(schema_text(schema), encoding="utf-8")
+        (SCHEMA_FOLDER / name).write_text(json_text(schema), encoding="utf-8")
+    QUANTITIES_FILE.write_text(json_text(quantities()), encoding="utf-8")
 
 
 if __name__ == "__main__":

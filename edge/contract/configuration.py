@@ -54,7 +54,9 @@ class ProfileReference(Model):
 class DescribedPoint(Model):
     """One point of a device."""
 
-    quantity: str | None
+    quantity: str | None = Field(
+        description="An id of quantities.json, or a quantity of the profile's own: x_ and a name. Null for text and switches."
+    )
     type: ValueType
     unit: str | None = Field(description="UCUM.")
     range: tuple[Number, Number] | None = Field(

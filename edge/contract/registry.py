@@ -29,6 +29,7 @@ from edge.contract.gateway import (
 from edge.contract.model import Metadata, Model
 from edge.contract.readings import ReadingsDropped, SensorReadingReceived
 from edge.domain.event import SCHEMA_VERSION, EventType
+from edge.domain.quantity import QUANTITIES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -67,6 +68,19 @@ def schemas() -> dict[str, dict[str, JsonValue]]:
     """Return every published schema by the name of its file."""
     named = {f"{event_type}.v{SCHEMA_VERSION}.json": schema_of(model) for event_type, model in MODELS.items()}
     return {**named, f"Metadata.v{SCHEMA_VERSION}.json": schema_of(Metadata)}
+
+
+def quantities() -> dict[str, JsonValue]:
+    """Return the catalogue of quantities as it is published: a point's `quantity` is one of these ids or begins with `x_`."""
+    return {
+        quantity.id: {
+            "title": quantity.title,
+            "unit": quantity.unit,
+            "symbol": quantity.symbol,
+            "range": [quantity.low, quantity.high],
+        }
+        for quantity in QUANTITIES.values()
+    }
 
 
 class _WithoutFieldTitles(GenerateJsonSchema):

@@ -1,6 +1,18 @@
-"""The catalogue of what can be measured, its canonical UCUM units, and the conversions into them."""
+"""The catalogue of what can be measured, its canonical UCUM units, and the conversions into them.
 
+The catalogue is open: a profile may name a quantity of its own, `x_` and a name, with a UCUM unit of its own.
+"""
+
+import math
+import re
 from dataclasses import dataclass
+
+# What the catalogue does not know. The prefix keeps such a name apart from every name that the catalogue may get later.
+OWN_QUANTITY_PATTERN = r"^x_[a-z0-9][a-z0-9_]{0,61}$"
+
+_OWN_QUANTITY = re.compile(OWN_QUANTITY_PATTERN, re.ASCII)
+# UCUM, section 2: a unit is written in the visible characters of ASCII, without spaces.
+_UCUM_CHARACTERS = re.compile(r"[!-~]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +88,24 @@ QUANTITIES = _catalogue(
     ("nitrogen", "Nitrogen in the substrate", "mg/kg", "mg/kg", 0, 10_000),
     ("phosphorus", "Phosphorus in the substrate", "mg/kg", "mg/kg", 0, 10_000),
     ("potassium", "Potassium in the substrate", "mg/kg", "mg/kg", 0, 10_000),
+    ("ammonia", "Ammonia concentration", "[ppm]", "ppm", 0, 1000),
+    ("leaf_wetness", "Leaf wetness", "%", "%", 0, 100),
+    ("sap_flow", "Sap flow", "g/h", "g/h", -1000, 100_000),
+    ("radiation_sum", "Radiation sum", "J/cm2", "J/cm²", 0, 10_000),
     ("water_level", "Water level", "mm", "mm", -10_000, 100_000),
     ("distance", "Distance", "mm", "mm", 0, 100_000),
     ("volume", "Volume", "L", "L", 0, 1e12),
     ("flow_rate", "Flow rate", "L/min", "L/min", -100_000, 100_000),
+    ("line_pressure", "Pressure in a pipe or tank", "bar", "bar", -1, 100),
     ("mass", "Mass", "kg", "kg", -100_000, 100_000),
     ("particle_concentration", "Particle concentration", "ug/m3", "µg/m³", 0, 10_000),
     ("position", "Position of a vent, valve or screen", "%", "%", 0, 100),
     ("frequency", "Frequency", "Hz", "Hz", -1000, 1000),
+    ("rotational_speed", "Rotational speed", "/min", "rpm", -100_000, 100_000),
     ("voltage", "Voltage", "V", "V", -1000, 1000),
     ("current", "Current", "A", "A", -10_000, 10_000),
     ("power", "Power", "W", "W", -1e7, 1e7),
+    ("power_factor", "Power factor", "1", "", -1, 1),
     ("energy", "Energy", "kW.h", "kWh", 0, 1e12),
     ("battery_level", "Battery level", "%", "%", 0, 100),
     ("duration", "Duration", "s", "s", 0, 1e10),
@@ -109,21 +128,54 @@ _CONVERSIONS: dict[tuple[str, str], Conversion] = {
     ("bar", "hPa"): Conversion(factor=1000),
     ("mm[Hg]", "hPa"): Conversion(factor=1.33322387415),
     ("[in_i'Hg]", "hPa"): Conversion(factor=33.86388640341),
+    ("[psi]", "hPa"): Conversion(factor=68.94757293168),
+    ("[in_i'H2O]", "hPa"): Conversion(factor=2.490889),
+    ("Pa", "bar"): Conversion(factor=0.00001),
+    ("hPa", "bar"): Conversion(factor=0.001),
+    ("kPa", "bar"): Conversion(factor=0.01),
+    ("MPa", "bar"): Conversion(factor=10),
+    ("mbar", "bar"): Conversion(factor=0.001),
+    ("m[H2O]", "bar"): Conversion(factor=0.0980665),
+    ("[psi]", "bar"): Conversion(factor=0.06894757293168),
+    ("[in_i'H2O]", "bar"): Conversion(factor=0.002490889),
     ("Pa", "kPa"): Conversion(factor=0.001),
+    ("bar", "kPa"): Conversion(factor=100),
+    ("[psi]", "kPa"): Conversion(factor=6.894757293168),
     ("hPa", "kPa"): Conversion(factor=0.1),
     ("km/h", "m/s"): Conversion(factor=1 / 3.6),
     ("[kn_i]", "m/s"): Conversion(factor=1852 / 3600),
     ("[mi_i]/h", "m/s"): Conversion(factor=0.44704),
+    ("[ft_i]/min", "m/s"): Conversion(factor=0.00508),
+    ("[ft_i]/s", "m/s"): Conversion(factor=0.3048),
     ("m", "mm"): Conversion(factor=1000),
     ("cm", "mm"): Conversion(factor=10),
     ("[in_i]", "mm"): Conversion(factor=25.4),
+    ("[ft_i]", "mm"): Conversion(factor=304.8),
     ("[in_i]/h", "mm/h"): Conversion(factor=25.4),
     ("m3", "L"): Conversion(factor=1000),
     ("mL", "L"): Conversion(factor=0.001),
+    ("[gal_us]", "L"): Conversion(factor=3.785411784),
+    ("[foz_us]", "L"): Conversion(factor=0.0295735295625),
+    ("[cft_i]", "L"): Conversion(factor=28.316846592),
     ("m3/h", "L/min"): Conversion(factor=1000 / 60),
     ("L/h", "L/min"): Conversion(factor=1 / 60),
     ("L/s", "L/min"): Conversion(factor=60),
     ("mL/min", "L/min"): Conversion(factor=0.001),
+    ("[gal_us]/min", "L/min"): Conversion(factor=3.785411784),
+    ("[gal_us]/h", "L/min"): Conversion(factor=3.785411784 / 60),
+    ("[cft_i]/min", "L/min"): Conversion(factor=28.316846592),
+    ("kg/h", "g/h"): Conversion(factor=1000),
+    ("mg/h", "g/h"): Conversion(factor=0.001),
+    ("[ppb]", "[ppm]"): Conversion(factor=0.001),
+    ("J/m2", "J/cm2"): Conversion(factor=0.0001),
+    ("kJ/m2", "J/cm2"): Conversion(factor=0.1),
+    ("MJ/m2", "J/cm2"): Conversion(factor=100),
+    ("W.h/m2", "J/cm2"): Conversion(factor=0.36),
+    ("kW.h/m2", "J/cm2"): Conversion(factor=360),
+    ("{rev}/min", "/min"): IDENTITY,
+    ("/s", "/min"): Conversion(factor=60),
+    ("Hz", "/min"): Conversion(factor=60),
+    ("/min", "Hz"): Conversion(factor=1 / 60),
     ("g", "kg"): Conversion(factor=0.001),
     ("t", "kg"): Conversion(factor=1000),
     ("[lb_av]", "kg"): Conversion(factor=0.45359237),
@@ -135,6 +187,10 @@ _CONVERSIONS: dict[tuple[str, str], Conversion] = {
     ("kW", "W"): Conversion(factor=1000),
     ("W.h", "kW.h"): Conversion(factor=0.001),
     ("MW.h", "kW.h"): Conversion(factor=1000),
+    ("MJ", "kW.h"): Conversion(factor=1 / 3.6),
+    ("[Btu_IT]", "kW.h"): Conversion(factor=0.0002930710701722),
+    ("[Btu_IT]/h", "W"): Conversion(factor=0.2930710701722),
+    ("[HP]", "W"): Conversion(factor=745.6998715822702),
     # A count has no unit; instruments name what they count.
     ("{pulses}", "1"): IDENTITY,
     ("{counts}", "1"): IDENTITY,
@@ -147,17 +203,64 @@ _CONVERSIONS: dict[tuple[str, str], Conversion] = {
 }
 
 
+# Words that make something else of the quantity before them: a `power_factor` is no power, a `wind_speed_quality` no speed.
+# Words of a place, a time or a statistic (supply, l1, max) do not.
+_OTHER_MEASURES = frozenset(
+    [
+        "alarm",
+        "angle",
+        "code",
+        "count",
+        "counter",
+        "duration",
+        "error",
+        "factor",
+        "fault",
+        "flag",
+        "harmonics",
+        "imbalance",
+        "index",
+        "interval",
+        "mode",
+        "percent",
+        "percentage",
+        "quality",
+        "rate",
+        "ratio",
+        "state",
+        "status",
+        "thd",
+        "time",
+        "trend",
+        "unbalance",
+    ]
+)
+
+
 def quantity_of(point_id: str) -> Quantity | None:
     """Find the quantity a point id names: the id itself, or its longest prefix that ends at an underscore.
 
-    `pipe_temperature_supply` is a `pipe_temperature`.
+    `pipe_temperature_supply` is a `pipe_temperature`. None where the rest of the id names another measure
+    (`voltage_unbalance`): a unit is then never taken from the id.
     """
-    name = point_id
+    name, rest = point_id, ""
     while name:
         if name in QUANTITIES:
-            return QUANTITIES[name]
-        name = name.rpartition("_")[0]
+            return None if _OTHER_MEASURES.intersection(rest.split("_")) else QUANTITIES[name]
+        name, _, word = name.rpartition("_")
+        rest = f"{word}_{rest}"
     return None
+
+
+def own_quantity(name: str, unit: str | None) -> Quantity | None:
+    """Return the quantity that a profile declares by `x_` and a name with a UCUM unit of its own; None if it is none.
+
+    No conversion leads to its unit, and nothing is known of what is plausible.
+    """
+    if not _OWN_QUANTITY.fullmatch(name) or unit is None or not _UCUM_CHARACTERS.fullmatch(unit):
+        return None
+    title = name.removeprefix("x_").replace("_", " ").capitalize()
+    return Quantity(id=name, title=title, unit=unit, symbol=unit, low=-math.inf, high=math.inf)
 
 
 def conversion(unit: str, canonical_unit: str) -> Conversion | None:

@@ -1,12 +1,22 @@
 """A device of the site file over its profile: settings in canonical units."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 
 from edge.domain.driver import DriverKind
 from edge.domain.identifier import is_identifier
-from edge.domain.quantity import IDENTITY, QUANTITIES, Conversion, Quantity, conversion, quantity_of, units_for
+from edge.domain.quantity import (
+    IDENTITY,
+    QUANTITIES,
+    Conversion,
+    Quantity,
+    conversion,
+    own_quantity,
+    quantity_of,
+    units_for,
+)
 from edge.domain.settings import (
     DeviceRemote,
     DeviceSettings,
@@ -184,16 +194,23 @@ def _quantity(
     point_id: str, table: Table, head: PointTable, value_type: ValueType, report: list[Problem]
 ) -> Quantity | None:
     if head.quantity is not None:
-        if head.quantity not in QUANTITIES:
-            near = get_close_matches(head.quantity, QUANTITIES, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(QUANTITIES)}"
-            report.append(table.place_of("quantity").problem(f"unknown quantity {head.quantity!r}; {hint}"))
-        return QUANTITIES.get(head.quantity)
+        named = QUANTITIES.get(head.quantity) or own_quantity(head.quantity, head.unit)
+        if named is None:
+            report.append(table.place_of("quantity").problem(_no_such_quantity(head.quantity)))
+        return named
     found = quantity_of(point_id) if value_type is ValueType.NUMBER else None
     if found is None and head.publish and value_type is ValueType.NUMBER:
         sentence = f"{point_id!r} names no quantity of the catalogue; add quantity = …, or publish = false"
         report.append(table.place.problem(sentence))
     return found
+
+
+def _no_such_quantity(name: str) -> str:
+    if name.startswith("x_"):
+        return f"{name!r} is a quantity of your own: small letters, digits and _ after x_, and a unit (UCUM) beside it"
+    near = get_close_matches(name, QUANTITIES, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "one of your own is called x_… and has its own unit"
+    return f"unknown quantity {name!r}; {hint}"
 
 
 def _conversion(table: Table, head: PointTable, quantity: Quantity | None, report: list[Problem]) -> Conversion:
@@ -210,6 +227,8 @@ def _conversion(table: Table, head: PointTable, quantity: Quantity | None, repor
 def _range(head: PointTable, way: Conversion, quantity: Quantity | None) -> Range | None:
     """The device's range; where nobody gave it, what a greenhouse can plausibly show."""
     if head.range is None:
-        return None if quantity is None else Range(low=quantity.low, high=quantity.high)
+        if quantity is None or math.isinf(quantity.high):
+            return None
+        return Range(low=quantity.low, high=quantity.high)
     low, high = sorted(way.apply(value) for value in head.range)
     return Range(low=low, high=high)

@@ -10,7 +10,7 @@ from edge.domain.device_group import ID_TEMPLATE_PATTERN
 from edge.domain.driver import DriverKind
 from edge.domain.event import Json
 from edge.domain.identifier import IDENTIFIER_PATTERN
-from edge.domain.quantity import QUANTITIES
+from edge.domain.quantity import OWN_QUANTITY_PATTERN, QUANTITIES
 from edge.domain.settings import EventStoreSettings, OutboxSettings, SiteSettings, StreamTemplates
 from edge.settings.adapt import adapter_of
 from edge.settings.group import knows_groups
@@ -56,7 +56,7 @@ def profile_schema(kinds: Mapping[str, DriverKind]) -> Schema:
 
 def _connection(kind: DriverKind, definitions: Schema) -> Schema:
     point = _merged(
-        "A point over its profile.", PointTable, kind.point_options, kind, definitions, quantity=_quantity()
+        "A point over its profile.", PointTable, kind.point_options, kind, definitions, quantity=_quantity(definitions)
     )
     device = _merged("One device.", DeviceTable, kind.device_options, kind, definitions, id=_ID, point=_points(point))
     # What the site file leaves out may come from the profile.
@@ -91,7 +91,7 @@ def _profile(kind: DriverKind, definitions: Schema) -> Schema:
     line = _properties(_table(LineTable, definitions))
     ours = _properties(_table(DeviceTable, definitions))
     timing = {key: ours[key] for key in ("poll_interval_min_s", "warm_up_s", "max_silence_s")}
-    point = _merged("One point.", PointTable, kind.point_options, kind, definitions, quantity=_quantity())
+    point = _merged("One point.", PointTable, kind.point_options, kind, definitions, quantity=_quantity(definitions))
     inner = _properties(point)
     own = {key: value for key, value in inner.items() if key not in {*SITE_POINT_KEYS, RAW_OFFSET, "offset"}}
     if RAW_OFFSET in inner:
@@ -184,5 +184,8 @@ def _points(point: Schema) -> Schema:
     }
 
 
-def _quantity() -> Schema:
-    return {"enum": list(QUANTITIES)}
+def _quantity(definitions: Schema) -> Schema:
+    definitions["Quantity"] = {
+        "anyOf": [{"enum": list(QUANTITIES)}, {"type": "string", "pattern": OWN_QUANTITY_PATTERN}]
+    }
+    return {"$ref": "#/$defs/Quantity"}

@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 import edge.contract
-from edge.contract.__main__ import SCHEMA_FOLDER, schema_text
+from edge.contract.__main__ import QUANTITIES_FILE, SCHEMA_FOLDER, json_text
 from edge.contract.model import Metadata
 from edge.contract.readings import SensorReadingReceived
-from edge.contract.registry import MODELS, schemas
+from edge.contract.registry import MODELS, quantities, schemas
 from edge.domain.event import EventType
 
 EXAMPLE_FOLDER = Path(edge.contract.__file__).parent / "examples"
@@ -35,8 +35,13 @@ def test_every_type_has_a_model_a_schema_and_an_example() -> None:
 
 def test_the_schema_files_are_what_the_models_say() -> None:
     found = {path.name: path.read_text(encoding="utf-8") for path in SCHEMA_FOLDER.glob("*.json")}
-    wanted = {name: schema_text(schema) for name, schema in SCHEMAS.items()}
+    wanted = {name: json_text(schema) for name, schema in SCHEMAS.items()}
     assert found == wanted, "run: python -m edge.contract"
+
+
+def test_the_published_quantities_are_the_catalogue() -> None:
+    assert QUANTITIES_FILE.read_text(encoding="utf-8") == json_text(quantities()), "run: python -m edge.contract"
+    assert quantities()["ph"] == {"unit": "[pH]", "symbol": "pH", "title": "pH", "range": [0, 14]}
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))

@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions, ModbusPointOptions
-from edge.domain.settings import Limits, OutboxSettings, Settings
+from edge.domain.settings import Limits, OutboxSettings, Range, Settings
 from edge.settings.problems import ConfigurationInvalid
 from edge.settings.site import load_settings
 
@@ -43,6 +43,15 @@ def test_points_come_out_in_canonical_units(load: Load) -> None:
     assert temperature.remote.offset == Limits(minimum=-2, maximum=2)
     assert (humidity.offset, humidity.remote.offset) == (0, None)
     assert (state.publish, state.quantity) == (False, None)
+
+
+def test_a_quantity_of_ones_own_keeps_its_unit_and_is_judged_by_the_profiles_range_only(load: Load) -> None:
+    own = "    quantity = 'x_stem_diameter'\n    unit = 'um'"
+    point = load("    offset = -0.2", own).devices()[0].points[0]
+    assert (point.quantity, point.unit, point.conversion.apply(250.0)) == ("x_stem_diameter", "um", 250.0)
+    assert point.range == Range(low=-40, high=176)
+    unbounded = load("range = [-40, 176]", "quantity = 'x_stem_diameter'").devices()[0].points[0]
+    assert (unbounded.unit, unbounded.range) == ("[degF]", None)
 
 
 def test_any_key_of_a_profile_can_be_overridden_for_one_device(load: Load) -> None:
