@@ -7,9 +7,10 @@ from typing import Protocol
 
 import structlog
 
-from edge.collect.guard import DriverFault, driver_call
+from edge.collect.guard import DriverFault, driver_call, text_of
 from edge.domain.device_group import member, refusal, with_member
-from edge.domain.driver import DriverError, GroupDriver, SeenName
+from edge.domain.driver import SEEN_TEXT_LENGTH_MAX, DriverError, GroupDriver, SeenName
+from edge.domain.field_types import check_text
 from edge.domain.settings import DeviceGroup, DeviceSettings
 from edge.storage.errors import CommitFailed
 
@@ -58,7 +59,7 @@ class Adoption:
         Raises DriverFault or what the driver raises.
         """
         with driver_call():
-            appeared = [(group.id, name) for group, name in self._driver.appeared()]
+            appeared = [_newcomer(group, name) for group, name in self._driver.appeared()]
         wanted, self._postponed = [*self._postponed, *appeared], []
         for group_id, name in dict.fromkeys(wanted):
             await self._take_on(group_id, name)
@@ -105,7 +106,17 @@ class Adoption:
         try:
             with driver_call():
                 told = tuple(islice(self._driver.seen(), SEEN_MAX))
+                for item in told:
+                    SeenName.check(item)
         except (DriverError, DriverFault) as error:
-            _log.debug("seen_names_unknown", connection_id=self._connection_id, error=str(error))
+            _log.debug("seen_names_unknown", connection_id=self._connection_id, error=text_of(error))
             return ()
         return [replace(item, reason=self._refused.get((item.group_id, item.name), item.reason)) for item in told]
+
+
+def _newcomer(group: DeviceGroup, name: str) -> tuple[str, str]:
+    """Return a group's id and a name, each of which is what it must be. Raises TypeError or ValueError."""
+    if type(group.id) is not str or type(name) is not str:
+        raise TypeError(f"a {type(name).__name__} appeared where a name must be")
+    check_text("the name", name, length_max=SEEN_TEXT_LENGTH_MAX)
+    return group.id, name

@@ -1,9 +1,10 @@
-"""The border between the gateway and a driver. What a driver must not raise becomes a DriverFault here, and only here."""
+"""The border between the gateway and a driver. What a driver must not raise or give becomes a DriverFault here, and only here."""
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import fields
 
 import structlog
 
@@ -28,38 +29,86 @@ class DriverFault(Exception):  # noqa: N818 - as the errors of domain/driver.py
 _TEXT_LENGTH_MAX = 300
 
 
-def text_of(error: Exception) -> str:
+def text_of(error: BaseException) -> str:
     """Return what an error says, short and such that UTF-8 can hold it."""
-    text = str(error) or type(error).__name__
-    return text[:_TEXT_LENGTH_MAX].encode(errors="replace").decode()
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - a driver's own class of errors can raise anything here
+        text = ""
+    return (text or type(error).__name__)[:_TEXT_LENGTH_MAX].encode(errors="replace").decode()
 
 
 def sample_of(returned: object) -> Sample:
-    """Return what a driver returned if it is a sample. Raises DriverFault: types are no promise across this border."""
-    if isinstance(returned, Sample):
-        return returned
-    raise DriverFault(f"the driver returned {type(returned).__name__}, not a sample")
+    """Return what a driver returned as a sample, each field of which is what it must be.
+
+    Raises DriverFault, with the sample's device where it names one: types are no promise across this border.
+    """
+    with driver_call():
+        if not isinstance(returned, Sample):
+            raise DriverFault(f"the driver returned {type(returned).__name__}, not a sample")
+        sample = returned
+        if type(sample) is not Sample:
+            # A driver may keep something of its own in its own class; what is used here must not change from look to look.
+            sample = Sample(**{item.name: getattr(returned, item.name) for item in fields(Sample)})
+        try:
+            sample.check()
+        except (TypeError, ValueError) as error:
+            device_id = sample.device_id if type(sample.device_id) is str else None
+            raise DriverFault(f"a sample that cannot be used: {text_of(error)}", device_id=device_id) from error
+        return sample
 
 
 @contextmanager
 def driver_call() -> Iterator[None]:
-    """Let through what a driver may raise, turn the rest into DriverFault (with the cause as it was)."""
+    """Let through what a driver may raise, turn the rest into DriverFault (with the cause as it was).
+
+    The rest is all of it: what ends a program (SystemExit, KeyboardInterrupt) is no driver's to raise. Ctrl-C and SIGTERM
+    do not come this way: they set the event that stops the gateway, which then cancels the task.
+    """
+    task = _current_task()
+    cancelled_before = 0 if task is None else task.cancelling()
     try:
         yield
-    except (DriverError, DriverFault):
-        raise
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+    except BaseException as error:
+        if task is not None and task.cancelling() > cancelled_before:
+            # Cancelled meanwhile, so the task ends, whatever the driver made of it.
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise asyncio.CancelledError from error
+        is_closed = isinstance(error, GeneratorExit) and _current_task() is not task
+        # The whole coroutine is closed from outside when its loop has ended; that is not the driver's doing.
+        if is_closed or isinstance(error, DriverError | DriverFault):
             raise
-        # Nobody cancelled us: something the driver waited for was cancelled inside it. Passed on, it would end the
-        # collector without a sound.
-        raise DriverFault("CancelledError, though nobody cancelled the call") from error
-    except DecodingBroke as broke:
-        bug = broke.__cause__ or broke
-        raise DriverFault(f"{type(bug).__name__}: {bug}", device_id=broke.device_id) from bug
-    except Exception as error:
-        raise DriverFault(f"{type(error).__name__}: {error}") from error
+        raise _fault_of(error) from (error.__cause__ if isinstance(error, DecodingBroke) else error)
+    if task is not None and task.cancelling() > cancelled_before:
+        # The driver swallowed the cancellation.
+        raise asyncio.CancelledError
+
+
+def _fault_of(error: BaseException) -> DriverFault:
+    if isinstance(error, asyncio.CancelledError):
+        # Something the driver waited for was cancelled inside it. Passed on, it would end the collector without a sound.
+        return DriverFault("CancelledError, though nobody cancelled the call")
+    bug = error.__cause__ or error if isinstance(error, DecodingBroke) else error
+    name, text = type(bug).__name__, text_of(bug)
+    return DriverFault(name if text == name else f"{name}: {text}", device_id=device_of(error))
+
+
+def device_of(error: BaseException) -> str | None:
+    """Return which device an error of a driver is about, if it says so."""
+    try:
+        device_id = getattr(error, "device_id", None)
+    except BaseException:  # noqa: BLE001 - as in text_of
+        return None
+    return device_id if type(device_id) is str else None
+
+
+def _current_task() -> "asyncio.Task[object] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        # No loop runs.
+        return None
 
 
 @asynccontextmanager

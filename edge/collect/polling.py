@@ -107,7 +107,8 @@ class Polling:
         in_force = state.in_force
         try:
             with driver_call():
-                sample = sample_of(await self._driver.poll(state.id))
+                answer = await self._driver.poll(state.id)
+            sample = sample_of(answer)
             prepared = self._intake.prepare(state, in_force, sample, state.accepted)
         except DriverError as error:
             self._outcomes.failed(state, error, self._clock.monotonic_s())

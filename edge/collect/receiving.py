@@ -13,7 +13,7 @@ from edge.collect.adoption import Adoption
 from edge.collect.availability import is_silent
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState, InForce
-from edge.collect.guard import DriverFault, driver_call, opened, sample_of
+from edge.collect.guard import DriverFault, device_of, driver_call, opened, sample_of, text_of
 from edge.collect.intake import Intake, Outcome, Prepared
 from edge.collect.outcomes import OFFER_INTERVAL_S, Outcomes
 from edge.collect.repeats import Repeats
@@ -110,8 +110,9 @@ class Receiving:
             await asyncio.sleep(self._connection.lost(lost, self._chance))
 
     def _agree_on_window(self) -> None:
-        if isinstance(self._driver, WindowedDriver):
-            self._unacknowledged_max = self._driver.window / 2
+        with driver_call():
+            if isinstance(self._driver, WindowedDriver):
+                self._unacknowledged_max = int(self._driver.window) / 2
 
     async def _receive_until_lost(self) -> None:
         while True:
@@ -121,7 +122,8 @@ class Receiving:
                 if self.adoption is not None:
                     await self._take_on_new(self.adoption)
                 with driver_call():
-                    samples = [sample_of(received) for received in await self._driver.receive()]
+                    arrived: list[object] = list(await self._driver.receive())
+                    samples = [item for item in arrived if isinstance(item, Sample)]
             except ConnectionLost:
                 raise
             except DriverError as error:
@@ -131,7 +133,11 @@ class Receiving:
             except DriverFault as fault:
                 await self._fault(fault)
             else:
-                await self._take_all(samples)
+                faults = await self._take_all(samples)
+                if len(samples) < len(arrived):
+                    faults.append(DriverFault("the driver received what is no sample"))
+                if faults:
+                    await self._fault(faults[0])
 
     async def _take_on_new(self, adoption: Adoption) -> None:
         """Adopt who appeared: a matter of one commit each, and nobody is heard until the disk takes it."""
@@ -149,42 +155,57 @@ class Receiving:
                 self._listen_anew()
 
     def _trouble(self, error: DriverError) -> None:
-        state = self._devices.get(error.device_id or "")
+        state = self._devices.get(device_of(error) or "")
         if state is None or not state.is_enabled:
-            _log.debug("message_not_understood", connection_id=self._connection.id, error=str(error))
+            _log.debug("message_not_understood", connection_id=self._connection.id, error=text_of(error))
         elif isinstance(error, DeviceUnreachable):
             now_s = self._clock.monotonic_s()
             self._outcomes.left(state, error, now_s if state.heard_s is None else state.heard_s)
         else:
             state.counters.polls_failed += 1
-            state.last_error = str(error)
-            _log.debug("message_not_understood", device_id=state.id, error=str(error))
+            state.last_error = text_of(error)
+            _log.debug("message_not_understood", device_id=state.id, error=state.last_error)
 
     async def _fault(self, fault: DriverFault) -> None:
         """Go on after a bug of the driver: at once where only one device's message met it. Raises ConnectionLost."""
-        state = self._devices.get(fault.device_id or "")
-        if state is not None:
-            self._outcomes.faulted(state, fault)
+        if self._told_of_device(fault):
             await asyncio.sleep(0)
             return
         self._outcomes.connection_faulted(fault)
         if self._outcomes.is_transport_suspect:
-            raise ConnectionLost(str(fault)) from fault
+            raise ConnectionLost(text_of(fault)) from fault
         await asyncio.sleep(AFTER_FAULT.delay_s(self._connection.faults, self._chance))
 
-    async def _take_all(self, samples: Sequence[Sample]) -> None:
-        for receipt in self._ledger.enter(samples):
-            state = self._devices.get(receipt.sample.device_id)
+    def _told_of_device(self, fault: DriverFault) -> bool:
+        state = self._devices.get(fault.device_id or "")
+        if state is not None and state.is_enabled:
+            self._outcomes.faulted(state, fault)
+        return state is not None
+
+    async def _take_all(self, received: Sequence[Sample]) -> list[DriverFault]:
+        """Take samples in the order of arrival. Returns the faults that are no single device's of this connection."""
+        faults = []
+        for receipt in self._ledger.enter(received):
+            try:
+                sample = sample_of(receipt.sample)
+            except DriverFault as fault:
+                if not self._told_of_device(fault):
+                    faults.append(fault)
+                # Unacknowledged, it would come again, and break again.
+                receipt.settle()
+                continue
+            state = self._devices.get(sample.device_id)
             if state is None or not state.is_enabled:
                 # Nothing is kept of it, so there is nothing to wait for.
                 receipt.settle()
             else:
-                await self._take(state, receipt)
+                await self._take(state, sample, receipt)
             if len(self._ledger) >= self._unacknowledged_max:
                 self._hurry()
+        return faults
 
-    async def _take(self, state: DeviceState, receipt: Receipt) -> None:
-        sample, in_force = receipt.sample, state.in_force
+    async def _take(self, state: DeviceState, sample: Sample, receipt: Receipt) -> None:
+        in_force = state.in_force
         if self._repeats.repeats(sample):
             state.counters.samples_repeated += 1
             receipt.settle()
@@ -252,7 +273,7 @@ class Receiving:
                 self._driver.accepted(samples)
         except (DriverError, DriverFault) as error:
             # The writer called us: it must not fall over a driver. The sender will send again.
-            self._outcomes.connection_faulted(DriverFault(f"accepted() failed: {error}"))
+            self._outcomes.connection_faulted(DriverFault(f"accepted() failed: {text_of(error)}"))
 
     async def _watch_silence(self) -> None:
         while True:

@@ -3,7 +3,9 @@
 A driver moves bytes for one connection (a wire, host or broker) and knows the devices behind it. The collector owns it:
 one task calls it, never two at a time, and never cancels a poll half-way but at shutdown. A driver has no schedule, no
 back-off and no retries of its own: `open` once, `poll` or `receive`, and one of four errors when something is wrong.
-Any other exception is a bug; the collector logs it with its traceback and backs off.
+Anything else that it raises, SystemExit included, is a bug; the collector logs it with its traceback and backs off.
+(Only a task of its own must not raise SystemExit or KeyboardInterrupt: asyncio ends the program for these.)
+Every field of what it gives is checked, see `Sample.check`: another type than the declared one is a bug of the same kind.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from edge.domain.field_types import FieldTypes, check_text
 from edge.domain.reading import Reading, Sample
 from edge.domain.settings import ConnectionSettings, DeviceGroup, DeviceSettings
 
@@ -117,6 +120,12 @@ class WindowedDriver(Protocol):
         """How many messages may be unacknowledged before the sender waits; asked after each opening."""
 
 
+# A topic has at most so many bytes (MQTT 5.0, 1.5.4).
+SEEN_TEXT_LENGTH_MAX = 65_535
+
+_SEEN_TYPES = FieldTypes(group_id=(str,), name=(str,), topic=(str,), last_seen_ms=(int,), reason=(str,))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenName:
     """A name that a device group's pattern captured and that is no device of ours, for a person to look at."""
@@ -128,6 +137,12 @@ class SeenName:
     last_seen_ms: int
     # Why it is no device: not in `names`, `devices_max` reached, its id taken or impossible.
     reason: str
+
+    def check(self) -> None:
+        """Raise TypeError or ValueError, naming the field, if a field is not what it must be."""
+        _SEEN_TYPES.check(self)
+        for name in ("group_id", "name", "topic", "reason"):
+            check_text(name, getattr(self, name), length_max=SEEN_TEXT_LENGTH_MAX)
 
 
 @runtime_checkable

@@ -4,12 +4,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import NoneType
 from typing import TypeAlias
+
+from edge.domain.field_types import FieldTypes, check_text
 
 Value: TypeAlias = float | int | bool | str
 
 # A driver may give a sample an identity of at most this many bytes; it is kept in the outbox and never sent.
 SOURCE_KEY_LENGTH_MAX = 16
+# A point's text is a word or a serial number. An event with a few longer ones would be more than an event store takes.
+TEXT_LENGTH_MAX = 1024
+# 9999-12-31T23:59:59.999Z: no RFC 3339 time is later.
+UNIX_MS_MAX = 253_402_300_799_999
 
 
 class Quality(StrEnum):
@@ -44,6 +51,14 @@ class Origin(StrEnum):
     RETAINED = "retained"
 
 
+_READING_TYPES = FieldTypes(
+    value=(float, int, bool, str, NoneType),
+    unit=(str, NoneType),
+    quality=(Quality,),
+    reason=(Reason, NoneType),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """One point's value, in the canonical unit of its quantity.
@@ -67,10 +82,28 @@ class Reading:
         if isinstance(self.value, float) and not math.isfinite(self.value):
             raise ValueError("a value is finite; what is not a number is a bad reading")
 
+    def check(self) -> None:
+        """Raise TypeError or ValueError if a field is not what it must be; `Sample.check` says when."""
+        _READING_TYPES.check(self)
+        if isinstance(self.value, str):
+            check_text("value", self.value, length_max=TEXT_LENGTH_MAX)
+        # An instance may also have been made or changed without its birth.
+        Reading.__post_init__(self)
+
 
 def bad(reason: Reason, unit: str | None) -> Reading:
     """Make the reading of a point that gave no usable value."""
     return Reading(value=None, unit=unit, quality=Quality.BAD, reason=reason)
+
+
+_SAMPLE_TYPES = FieldTypes(
+    device_id=(str,),
+    readings=(dict,),
+    measured_at_ms=(int, NoneType),
+    origin=(Origin,),
+    source_key=(bytes,),
+    may_repeat=(bool,),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +126,32 @@ class Sample:
     may_repeat: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.readings, (dict, Mapping)):
+            # A copy: whoever made the sample may go on changing the mapping it gave.
+            object.__setattr__(self, "readings", dict(self.readings))
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
         if not self.readings:
             raise ValueError("a sample has at least one reading; a device that said nothing gave no sample")
         if len(self.source_key) > SOURCE_KEY_LENGTH_MAX:
-            raise ValueError(f"a source key has at most {SOURCE_KEY_LENGTH_MAX} bytes")
+            raise ValueError(f"source_key has at most {SOURCE_KEY_LENGTH_MAX} bytes")
+
+    def check(self) -> None:
+        """Raise TypeError or ValueError, naming the field, if a field is not what it must be.
+
+        The collector calls it for each sample that it gets: a driver is not obliged to be checked by mypy. A test of a
+        driver may call it as well.
+        """
+        _SAMPLE_TYPES.check(self)
+        for point_id, reading in self.readings.items():
+            if type(point_id) is not str or type(reading) is not Reading:
+                got = f"{type(point_id).__name__} to {type(reading).__name__}"
+                raise TypeError(f"readings goes from {got}; it must go from str to Reading")
+            try:
+                reading.check()
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"readings[{point_id!r}]: {error}") from error
+        if self.measured_at_ms is not None and not 0 <= self.measured_at_ms <= UNIX_MS_MAX:
+            raise ValueError("measured_at_ms is not a time between the years 1970 and 9999")
+        Sample._check_lengths(self)
