@@ -20,6 +20,7 @@ from drivers import driver_kind
 from edge import __version__
 from edge.collect.collector import Collector
 from edge.collect.fleet import Fleet
+from edge.collect.guard import DriverFault, UnmadeDriver, driver_call
 from edge.collect.on_request import read_now
 from edge.collect.repeats import KEYS_MAX
 from edge.configure.adopt import Registrar, restore_adopted
@@ -30,7 +31,7 @@ from edge.control.places import DaemonNote, make_runtime_directory, socket_name,
 from edge.control.server import ANSWER_TIMEOUT_S, Operations, RequestMistaken, serve_control
 from edge.domain.author import Author
 from edge.domain.clock import Clock, rfc3339
-from edge.domain.driver import Driver, DriverContext, DriverMisconfigured, PolledDriver
+from edge.domain.driver import Driver, DriverContext, DriverError, DriverMisconfigured, PolledDriver, PushedDriver
 from edge.domain.event import Draft, EventType, Json
 from edge.domain.event_store import EventStore
 from edge.domain.identifier import uuid7
@@ -237,7 +238,10 @@ def make_author(settings: Settings, clock: Clock) -> Author:
 
 
 def make_drivers(settings: Settings, fleet: Fleet, find_credential: FindCredential) -> dict[str, Driver]:
-    """Make the driver of each connection. Raises DriverMisconfigured, naming the connection."""
+    """Make the driver of each connection. Raises DriverMisconfigured, naming the connection.
+
+    A driver that breaks meanwhile costs its own connection only: nobody may be there to remove it from the site file.
+    """
 
     def credential(name: str) -> str:
         try:
@@ -252,12 +256,18 @@ def make_drivers(settings: Settings, fleet: Fleet, find_credential: FindCredenti
         credential=credential,
         latest=fleet.latest,
     )
-    drivers = {}
+    drivers: dict[str, Driver] = {}
     for connection in (item for item in settings.connections if item.is_used):
         try:
-            drivers[connection.id] = driver_kind(connection.driver).create(connection, context)
+            with driver_call():
+                made: object = driver_kind(connection.driver).create(connection, context)
+                if not isinstance(made, PolledDriver | PushedDriver):
+                    raise TypeError(f"{type(made).__name__} has not the methods of a driver")
+            drivers[connection.id] = made
         except DriverMisconfigured as error:
             raise DriverMisconfigured(f"connection {connection.id!r}: {error}") from error
+        except (DriverError, DriverFault) as error:
+            drivers[connection.id] = UnmadeDriver(error)
     return drivers
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -182,3 +182,44 @@ async def test_a_run_names_the_one_before_it(drivers: Drivers, tmp_path: Path) -
         assert "previousRun" not in await until(gateway, EventType.GATEWAY_STARTED)
     async with running(site(tmp_path)) as gateway:
         assert (await until(gateway, EventType.GATEWAY_STARTED))["previousRun"] == str(first)
+
+
+def leaves() -> Driver:
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [(leaves, "SystemExit: 3"), (object, "TypeError: object has not the methods of a driver")],
+)
+async def test_a_driver_that_breaks_while_it_is_made_costs_only_its_own_connection(
+    drivers: Drivers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[], Driver], why: str
+) -> None:
+    made = drivers.create
+
+    def create(settings: ConnectionSettings, context: DriverContext) -> Driver:
+        return make() if settings.id == "odd" else made(settings, context)
+
+    monkeypatch.setattr(drivers, "create", create)
+    settings = site(tmp_path)
+    odd = connection(device("pump", poll_interval_s=0.05), connection_id="odd")
+    async with running(replace(settings, connections=(odd, *settings.connections))) as gateway:
+        drivers.made["broker"].arrivals.put_nowait([Sample(device_id="roof", readings={"air_temperature": good()})])
+        await until(gateway, EventType.SENSOR_READING_RECEIVED, "roof")
+        alarm = await until(gateway, EventType.ALARM_RAISED)
+        assert (alarm["alarm"], alarm["connectionId"]) == ("driver_fault", "odd")
+        assert alarm["message"] == f"the driver could not be made: {why}"
+        # Its devices are missed like those behind any other connection that does not open.
+        assert (await until(gateway, EventType.DEVICE_CONNECTION_LOST, "pump"))["reason"] == "connection_lost"
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt()])
+async def test_what_a_driver_raises_does_not_end_the_gateway_and_a_request_to_stop_does(
+    drivers: Drivers, tmp_path: Path, raised: BaseException
+) -> None:
+    async with running(site(tmp_path)) as gateway:
+        broker = drivers.made["broker"]
+        broker.arrivals.put_nowait(raised)
+        broker.arrivals.put_nowait([Sample(device_id="roof", readings={"air_temperature": good()})])
+        await until(gateway, EventType.SENSOR_READING_RECEIVED, "roof")
+        await until(gateway, EventType.ALARM_RAISED)

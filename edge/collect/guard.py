@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import fields
 
 import structlog
@@ -101,6 +101,21 @@ def device_of(error: BaseException) -> str | None:
     except BaseException:  # noqa: BLE001 - as in text_of
         return None
     return device_id if type(device_id) is str else None
+
+
+class UnmadeDriver:
+    """Stands for a driver that could not be made, until the gateway's next start: each opening says why."""
+
+    def __init__(self, cause: Exception) -> None:
+        self._cause = cause
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Raise DriverFault."""
+        raise DriverFault(f"the driver could not be made: {text_of(self._cause)}") from self._cause
+
+    async def poll(self, device_id: str) -> Sample:
+        """Never called."""
+        raise AssertionError(f"{device_id} was asked though its driver never opens")
 
 
 def _current_task() -> "asyncio.Task[object] | None":

@@ -280,7 +280,7 @@ def test_whatever_receive_open_and_close_raise_the_gateway_goes_on(
 ) -> None:
     driver = OddPushedDriver(open_error=opening, close_error=closing)
     for _ in range(3):
-        driver.arrivals.put_nowait(receiving)  # type: ignore[arg-type]
+        driver.arrivals.put_nowait(receiving)
     driver.arrivals.put_nowait([Sample(device_id="b", readings={"air_temperature": good()})])
     work = beside(driver, seconds=119.5)
     assert work.outbox.samples("b")

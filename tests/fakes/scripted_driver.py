@@ -84,7 +84,7 @@ class ScriptedPushedDriver:
     """Gives what a test puts into `arrivals`, raises what it finds there, and keeps what was acknowledged."""
 
     def __init__(self) -> None:
-        self.arrivals: asyncio.Queue[Sequence[Sample] | Exception] = asyncio.Queue()
+        self.arrivals: asyncio.Queue[Sequence[Sample] | BaseException] = asyncio.Queue()
         self.acknowledged: list[Sample] = []
         self.accepted_error: Exception | None = None
         self.open_errors: list[Exception] = []
@@ -101,7 +101,7 @@ class ScriptedPushedDriver:
     async def receive(self) -> Sequence[Sample]:
         self.receives += 1
         arrived = await self.arrivals.get()
-        if isinstance(arrived, Exception):
+        if isinstance(arrived, BaseException):
             raise arrived
         return arrived
 
