@@ -35,7 +35,7 @@ from edge.domain.driver import Driver, DriverContext, DriverError, DriverMisconf
 from edge.domain.event import Draft, EventType, Json
 from edge.domain.event_store import EventStore
 from edge.domain.identifier import uuid7
-from edge.domain.settings import Settings
+from edge.domain.settings import ConnectionSettings, Settings
 from edge.event_store.client import open_event_store
 from edge.forward.forwarder import Forwarder
 from edge.operate.clock import SystemClock
@@ -256,19 +256,21 @@ def make_drivers(settings: Settings, fleet: Fleet, find_credential: FindCredenti
         credential=credential,
         latest=fleet.latest,
     )
-    drivers: dict[str, Driver] = {}
-    for connection in (item for item in settings.connections if item.is_used):
-        try:
-            with driver_call():
-                made: object = driver_kind(connection.driver).create(connection, context)
-                if not isinstance(made, PolledDriver | PushedDriver):
-                    raise TypeError(f"{type(made).__name__} has not the methods of a driver")
-            drivers[connection.id] = made
-        except DriverMisconfigured as error:
-            raise DriverMisconfigured(f"connection {connection.id!r}: {error}") from error
-        except (DriverError, DriverFault) as error:
-            drivers[connection.id] = UnmadeDriver(error)
-    return drivers
+    used = [connection for connection in settings.connections if connection.is_used]
+    return {connection.id: _make_driver(connection, context) for connection in used}
+
+
+def _make_driver(connection: ConnectionSettings, context: DriverContext) -> Driver:
+    try:
+        with driver_call():
+            made: object = driver_kind(connection.driver).create(connection, context)
+            if isinstance(made, PolledDriver | PushedDriver):
+                return made
+            raise TypeError(f"{type(made).__name__} has not the methods of a driver")
+    except DriverMisconfigured as error:
+        raise DriverMisconfigured(f"connection {connection.id!r}: {error}") from error
+    except (DriverError, DriverFault) as error:
+        return UnmadeDriver(error)
 
 
 async def _collectors(

@@ -1,18 +1,22 @@
 """The collector: owns a connection and its driver, and brings the samples of its devices into the outbox."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from edge.collect.adoption import Adoption, Registrar
+from edge.collect.connection import ConnectionState
 from edge.collect.control_events import ControlEvents, Outbox
+from edge.collect.device import DeviceState
 from edge.collect.fleet import Fleet
 from edge.collect.intake import Intake
 from edge.collect.outcomes import Outcomes
 from edge.collect.polling import Polling
 from edge.collect.receiving import Receiving
 from edge.collect.repeats import Repeats
+from edge.collect.stall import CallWatch
 from edge.domain.author import Author
 from edge.domain.clock import Clock
-from edge.domain.driver import Driver, GroupDriver, PolledDriver
+from edge.domain.driver import Driver, GroupDriver, PolledDriver, PushedDriver
 from edge.domain.settings import ConnectionSettings
 
 
@@ -48,41 +52,64 @@ class Collector:
         """Collect for ever; ends by cancellation only."""
         connection = self._fleet.connection(self._settings.id)
         devices = self._fleet.devices(self._settings.id)
-        events = ControlEvents(self._outbox, self._author)
-        outcomes = Outcomes(connection, devices, events, self._clock)
+        outcomes = Outcomes(connection, devices, ControlEvents(self._outbox, self._author), self._clock)
+        watch = CallWatch(devices, outcomes, self._clock)
         owner: Polling | Receiving
         # A third party's class that can do both is asked: it then speaks only when it is.
         if isinstance(self._driver, PolledDriver):
-            owner = Polling(
-                driver=self._driver,
-                connection=connection,
-                devices=devices,
-                intake=Intake(self._outbox, self._clock),
-                outcomes=outcomes,
-                clock=self._clock,
-                chance=self._chance,
-            )
-        else:
-            owner = Receiving(
-                driver=self._driver,
-                connection=connection,
-                devices=devices,
-                intake=Intake(self._outbox, self._clock, can_wait=True),
-                outcomes=outcomes,
-                repeats=Repeats(self._accepted_keys),
-                hurry=self._outbox.hurry,
-                clock=self._clock,
-                chance=self._chance,
-            )
-            owner.adoption = self._adoption(owner)
-        if isinstance(owner, Polling):
+            owner = self._polling(self._driver, connection, devices, outcomes, watch)
             connection.poll_now = owner.poll_now
+        else:
+            owner = self._receiving(self._driver, connection, devices, outcomes, watch)
+            owner.adoption = self._adoption(owner)
         self._fleet.attach(self._settings.id, owner.configured)
         try:
-            await owner.run()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(watch.run(), name=f"watch-{self._settings.id}")
+                await owner.run()
         finally:
             # The writer still takes what is offered now: what was refused does not go untold.
             outcomes.catch_up(self._clock.monotonic_s(), is_last=True)
+
+    def _polling(
+        self,
+        driver: PolledDriver,
+        connection: ConnectionState,
+        devices: dict[str, DeviceState],
+        outcomes: Outcomes,
+        watch: CallWatch,
+    ) -> Polling:
+        return Polling(
+            driver=driver,
+            connection=connection,
+            devices=devices,
+            intake=Intake(self._outbox, self._clock),
+            outcomes=outcomes,
+            watch=watch,
+            clock=self._clock,
+            chance=self._chance,
+        )
+
+    def _receiving(
+        self,
+        driver: PushedDriver,
+        connection: ConnectionState,
+        devices: dict[str, DeviceState],
+        outcomes: Outcomes,
+        watch: CallWatch,
+    ) -> Receiving:
+        return Receiving(
+            driver=driver,
+            connection=connection,
+            devices=devices,
+            intake=Intake(self._outbox, self._clock, can_wait=True),
+            outcomes=outcomes,
+            watch=watch,
+            repeats=Repeats(self._accepted_keys),
+            hurry=self._outbox.hurry,
+            clock=self._clock,
+            chance=self._chance,
+        )
 
     def _adoption(self, owner: Receiving) -> Adoption | None:
         if not isinstance(self._driver, GroupDriver) or not self._settings.groups or self._registrar is None:

@@ -1,6 +1,7 @@
 """The state of a connection: open or lost, and when it is tried again."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -12,6 +13,18 @@ from edge.domain.driver import SeenName
 REOPEN = Backoff(first_s=1.0, longest_s=30.0)
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverCall:
+    """A call of a driver that should return by itself."""
+
+    # As the driver has it: open, poll, close.
+    name: str
+    # None: it is about the connection.
+    device_id: str | None
+    # Seconds of the monotonic clock.
+    began_s: float
 
 
 class ConnectionState:
@@ -34,6 +47,8 @@ class ConnectionState:
         self.faults = 0
         # An alarm is open for a fault that no single device had.
         self.has_alarm = False
+        # The call of the driver that has not returned for too long: until it does, nothing is measured behind it.
+        self.stalled: DriverCall | None = None
         self.seen = tuple
         self.poll_now = None
 

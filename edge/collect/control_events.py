@@ -8,6 +8,7 @@ import structlog
 
 from edge.collect.device import DeviceState
 from edge.collect.refusals import Refused
+from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.author import Author
 from edge.domain.clock import rfc3339
 from edge.domain.event import Draft, EventType, Json
@@ -83,6 +84,16 @@ class ControlEvents:
         body = {"alarm": DRIVER_FAULT, "connectionId": connection_id}
         self._send(self._author.control(EventType.ALARM_CLEARED, body))
 
+    def stall_raised(self, connection_id: str, state: DeviceState | None, *, message: str) -> None:
+        """Write that a call of the driver does not return: a poll of a device, or one about the connection."""
+        reference = None if state is None else state.reference
+        self._send(self._author.alarm_raised(_stalled(connection_id, state), message, reference=reference))
+
+    def stall_cleared(self, connection_id: str, state: DeviceState | None) -> None:
+        """Write that the call has returned."""
+        reference = None if state is None else state.reference
+        self._send(self._author.alarm_cleared(_stalled(connection_id, state), reference=reference))
+
     def offer_refused(self, state: DeviceState, refused: Refused) -> bool:
         """Offer the declaration of refused samples; False if the outbox takes nothing yet."""
         body: dict[str, Json] = {
@@ -109,3 +120,8 @@ class ControlEvents:
             _log.error("control_event_given_up", type=draft.type.value, waiting=WAITING_MAX)
             return
         self._waiting.append(draft)
+
+
+def _stalled(connection_id: str, state: DeviceState | None) -> AlarmIdentity:
+    device_id = None if state is None else state.id
+    return AlarmIdentity(alarm=AlarmKind.DRIVER_STALLED, connection_id=connection_id, device_id=device_id)

@@ -89,8 +89,10 @@ class Fleet:
         """Take a snapshot of everything."""
         now_s = self._clock.monotonic_s()
         return FleetStatus(
-            connections=tuple(connection_status(state) for state in self._connections.values()),
-            devices=tuple(device_status(state, now_s) for state in self._devices.values()),
+            connections=tuple(connection_status(state, now_s) for state in self._connections.values()),
+            devices=tuple(
+                device_status(state, self._connections[state.connection_id], now_s) for state in self._devices.values()
+            ),
         )
 
     def progress(self) -> tuple[Progress, ...]:
@@ -102,6 +104,8 @@ class Fleet:
                 is_enabled=state.is_enabled,
                 poll_interval_s=state.interval_s,
                 cycle_s=state.cycle_s,
+                stalled_since_s=None if call is None else call.began_s,
             )
             for state in self._devices.values()
+            for call in (self._connections[state.connection_id].stalled,)
         )

@@ -1,17 +1,12 @@
 """The border between the gateway and a driver. What a driver must not raise or give becomes a DriverFault here, and only here."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import fields
 
-import structlog
-
-from edge.domain.driver import DecodingBroke, Driver, DriverError
+from edge.domain.driver import DecodingBroke, DriverError
 from edge.domain.reading import Sample
-
-_log = structlog.get_logger(__name__)
 
 
 class DriverFault(Exception):  # noqa: N818 - as the errors of domain/driver.py
@@ -124,19 +119,3 @@ def _current_task() -> "asyncio.Task[object] | None":
     except RuntimeError:
         # No loop runs.
         return None
-
-
-@asynccontextmanager
-async def opened(driver: Driver) -> AsyncIterator[None]:
-    """Keep a driver's transport open. What goes wrong while closing is logged; the next `open` starts afresh."""
-    with driver_call():
-        transport = driver.open()
-        await transport.__aenter__()
-    try:
-        yield
-    finally:
-        try:
-            with driver_call():
-                await transport.__aexit__(*sys.exc_info())
-        except (DriverError, DriverFault):
-            _log.warning("connection_close_failed", exc_info=True)

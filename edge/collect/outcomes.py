@@ -3,7 +3,7 @@
 import structlog
 
 from edge.collect.availability import Availability, Change
-from edge.collect.connection import ConnectionState
+from edge.collect.connection import ConnectionState, DriverCall
 from edge.collect.control_events import ControlEvents
 from edge.collect.device import DeviceState
 from edge.collect.guard import DriverFault, text_of
@@ -118,6 +118,25 @@ class Outcomes:
         self._connection.has_alarm = True
         _log.error("driver_failed", connection_id=self._connection.id, exc_info=fault)
         self._events.connection_alarm_raised(self._connection.id, message=self._connection.last_error)
+
+    def stalled(self, call: DriverCall, now_s: float) -> None:
+        """A call of the driver does not return. Nothing behind the connection is measured until it does."""
+        self._connection.stalled = call
+        for_s = round(now_s - call.began_s, 3)
+        told = {"connection_id": self._connection.id, "device_id": call.device_id, "call": call.name}
+        _log.error("driver_stalled", **told, for_s=for_s)
+        message = f"the driver's {call.name} has not returned for {for_s:g} s"
+        self._events.stall_raised(self._connection.id, self._device_of(call), message=message)
+
+    def returned(self, call: DriverCall, now_s: float) -> None:
+        """A call that had been told as stalled has returned, with whatever outcome."""
+        self._connection.stalled = None
+        told = {"connection_id": self._connection.id, "device_id": call.device_id, "call": call.name}
+        _log.info("driver_returned", **told, after_s=round(now_s - call.began_s, 3))
+        self._events.stall_cleared(self._connection.id, self._device_of(call))
+
+    def _device_of(self, call: DriverCall) -> DeviceState | None:
+        return None if call.device_id is None else self._devices[call.device_id]
 
     @property
     def is_transport_suspect(self) -> bool:

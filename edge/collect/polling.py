@@ -6,10 +6,11 @@ from collections.abc import Callable
 from edge.collect.availability import FAILURES_BEFORE_LOST, retry_s
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState
-from edge.collect.guard import DriverFault, driver_call, opened, sample_of
+from edge.collect.guard import DriverFault, sample_of
 from edge.collect.intake import Intake, Outcome
 from edge.collect.outcomes import Outcomes
 from edge.collect.schedule import Schedule
+from edge.collect.stall import CallWatch, opened
 from edge.domain.clock import Clock
 from edge.domain.driver import ConnectionLost, DriverError, PolledDriver
 
@@ -29,6 +30,7 @@ class Polling:
         devices: dict[str, DeviceState],
         intake: Intake,
         outcomes: Outcomes,
+        watch: CallWatch,
         clock: Clock,
         chance: Callable[[], float],
     ) -> None:
@@ -37,6 +39,7 @@ class Polling:
         self._devices = devices
         self._intake = intake
         self._outcomes = outcomes
+        self._watch = watch
         self._clock = clock
         self._chance = chance
         self._configured = asyncio.Event()
@@ -66,7 +69,7 @@ class Polling:
         self._start()
         while True:
             try:
-                async with opened(self._driver):
+                async with opened(self._driver, self._watch):
                     self._connection.opened()
                     # Nobody knows yet who answers on the new transport; waiting longer would only hide recovery.
                     self._schedule.release(self._clock.monotonic_s())
@@ -106,7 +109,7 @@ class Polling:
         # The configuration as it is when the question goes out, whatever arrives before the answer.
         in_force = state.in_force
         try:
-            with driver_call():
+            with self._watch.call("poll", device_id=state.id):
                 answer = await self._driver.poll(state.id)
             sample = sample_of(answer)
             prepared = self._intake.prepare(state, in_force, sample, state.accepted)

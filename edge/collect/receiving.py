@@ -13,10 +13,11 @@ from edge.collect.adoption import Adoption
 from edge.collect.availability import is_silent
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState, InForce
-from edge.collect.guard import DriverFault, device_of, driver_call, opened, sample_of, text_of
+from edge.collect.guard import DriverFault, device_of, driver_call, sample_of, text_of
 from edge.collect.intake import Intake, Outcome, Prepared
 from edge.collect.outcomes import OFFER_INTERVAL_S, Outcomes
 from edge.collect.repeats import Repeats
+from edge.collect.stall import CallWatch, opened
 from edge.domain.backoff import Backoff
 from edge.domain.clock import Clock
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverError, PushedDriver, WindowedDriver
@@ -50,6 +51,7 @@ class Receiving:
         devices: dict[str, DeviceState],
         intake: Intake,
         outcomes: Outcomes,
+        watch: CallWatch,
         repeats: Repeats,
         hurry: Callable[[], None],
         clock: Clock,
@@ -60,6 +62,8 @@ class Receiving:
         self._devices = devices
         self._intake = intake
         self._outcomes = outcomes
+        # Of `open` and `close`: `receive` may wait as long as the devices are silent.
+        self._call_watch = watch
         self._repeats = repeats
         self._hurry = hurry
         # Half of what the sender lets be unacknowledged: from then on nothing waits for the commit interval.
@@ -98,7 +102,7 @@ class Receiving:
     async def _receive_for_ever(self) -> None:
         while True:
             try:
-                async with opened(self._driver):
+                async with opened(self._driver, self._call_watch):
                     self._connection.opened()
                     self._agree_on_window()
                     await self._receive_until_lost()

@@ -19,6 +19,8 @@ class Condition(StrEnum):
     ANSWERING = "answering"
     # The last poll or polls failed, not yet enough of them to call it lost.
     FAILING = "failing"
+    # A call of its connection's driver does not return, so it is not measured.
+    STALLED = "stalled"
     # Its driver breaks on it: a bug.
     FAULTY = "faulty"
     LOST = "lost"
@@ -53,6 +55,17 @@ class DeviceStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StalledCall:
+    """A call of a driver that has not returned for too long."""
+
+    # open, poll or close.
+    call: str
+    # None: it is about the connection.
+    device_id: str | None
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionStatus:
     """One connection at one moment."""
 
@@ -61,6 +74,8 @@ class ConnectionStatus:
     # Tries since something last came through.
     attempts: int
     last_error: str | None
+    # Until this returns, nothing behind the connection is measured.
+    stalled: StalledCall | None
     # Names that its device groups saw and that are no devices.
     seen: tuple[SeenName, ...]
 
@@ -82,12 +97,16 @@ class Progress:
     is_enabled: bool
     poll_interval_s: float
     cycle_s: float | None
+    # Since when a call of its connection's driver does not return; None = all calls do.
+    stalled_since_s: float | None
 
 
-def condition(state: DeviceState) -> Condition:
+def condition(state: DeviceState, connection: ConnectionState) -> Condition:
     """Put a device's condition into one word."""
     if not state.is_enabled:
         return Condition.DISABLED
+    if connection.stalled is not None:
+        return Condition.STALLED
     if state.faults:
         return Condition.FAULTY
     if state.availability.is_lost:
@@ -97,14 +116,14 @@ def condition(state: DeviceState) -> Condition:
     return Condition.WAITING if state.heard_s is None else Condition.ANSWERING
 
 
-def device_status(state: DeviceState, now_s: float) -> DeviceStatus:
+def device_status(state: DeviceState, connection: ConnectionState, now_s: float) -> DeviceStatus:
     """Take a snapshot of a device."""
     configuration, counters = state.in_force.configuration, state.counters
     return DeviceStatus(
         device_id=state.id,
         connection_id=state.connection_id,
         name=state.settings.name,
-        condition=condition(state),
+        condition=condition(state, connection),
         enabled=configuration.enabled,
         config_version=configuration.version,
         poll_interval_s=configuration.poll_interval_s if state.settings.is_polled else None,
@@ -124,13 +143,17 @@ def device_status(state: DeviceState, now_s: float) -> DeviceStatus:
     )
 
 
-def connection_status(state: ConnectionState) -> ConnectionStatus:
+def connection_status(state: ConnectionState, now_s: float) -> ConnectionStatus:
     """Take a snapshot of a connection."""
+    call = state.stalled
     return ConnectionStatus(
         connection_id=state.id,
         is_open=state.is_open,
         attempts=state.losses,
         last_error=state.last_error,
+        stalled=None
+        if call is None
+        else StalledCall(call=call.name, device_id=call.device_id, for_s=max(0.0, now_s - call.began_s)),
         seen=tuple(state.seen()),
     )
 

@@ -2,10 +2,9 @@ import asyncio
 
 import pytest
 
-from edge.collect.guard import DriverFault, device_of, driver_call, opened, sample_of, text_of
+from edge.collect.guard import DriverFault, device_of, driver_call, sample_of, text_of
 from edge.domain.driver import ConnectionLost, DeviceUnreachable
 from fakes.odd_objects import UnspeakableError, VendorsExit
-from fakes.scripted_driver import ScriptedPolledDriver
 
 
 @pytest.mark.parametrize("error", [DeviceUnreachable("x"), ConnectionLost("y"), DriverFault("z")])
@@ -75,38 +74,6 @@ async def test_a_coroutine_that_is_closed_from_outside_closes() -> None:
     coroutine.send(None)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(asyncio.to_thread(coroutine.close))
-
-
-def unclosable() -> ScriptedPolledDriver:
-    driver = ScriptedPolledDriver()
-    driver.close_error = OSError("cannot close")
-    return driver
-
-
-async def test_trouble_while_closing_never_hides_a_cancellation() -> None:
-    async def use() -> None:
-        async with opened(unclosable()):
-            await asyncio.sleep(3600)
-
-    task = asyncio.create_task(use())
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def test_trouble_while_closing_does_not_hide_why_it_closed() -> None:
-    with pytest.raises(ConnectionLost, match="cable"):
-        async with opened(unclosable()):
-            raise ConnectionLost("cable")
-
-
-async def test_what_open_must_not_raise_is_a_fault() -> None:
-    driver = ScriptedPolledDriver()
-    driver.open_errors.append(AttributeError("no port"))
-    with pytest.raises(DriverFault, match="AttributeError: no port"):
-        async with opened(driver):
-            pytest.fail("it was opened")
 
 
 def test_only_samples_are_samples() -> None:

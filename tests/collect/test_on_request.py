@@ -72,6 +72,18 @@ def test_a_line_that_is_held_up_is_not_waited_for_longer_than_asked() -> None:
     collect((line, driver), story=story)
 
 
+def test_a_driver_that_does_not_return_is_named_as_the_reason() -> None:
+    driver = ScriptedPolledDriver(answer_s=3600)
+    line = connection(device("a"), device("b"))
+
+    async def story(work: Work) -> None:
+        await asyncio.sleep(60)
+        told = await read_now(work.fleet, ["b"], timeout_s=5)
+        assert told["b"].error == "was not reached within 5 s: its driver's poll does not return"
+
+    collect((line, driver), story=story)
+
+
 def test_a_point_that_stands_in_no_event_stands_in_no_status_either() -> None:
     driver = ScriptedPolledDriver()
     readings = {"air_temperature": good(), "leaf_temperature": good()}

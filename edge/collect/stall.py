@@ -1,0 +1,98 @@
+"""Notices a driver's call that does not return.
+
+Such a call is never cancelled: half a request on a line does more harm than a late answer, and what hangs in a kernel
+could not be cancelled anyway. A person is told, and told again when it returns.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+import structlog
+
+from edge.collect.connection import DriverCall
+from edge.collect.device import DeviceState
+from edge.collect.guard import DriverFault, driver_call
+from edge.collect.outcomes import Outcomes
+from edge.domain.clock import Clock
+from edge.domain.driver import Driver, DriverError
+
+# A call may keep every device of the connection from being asked for this many poll intervals of the fastest one …
+INTERVALS_MAX = 3
+# … and at least for this long: the time-outs of a driver add up.
+STALLED_S_MIN = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+class CallWatch:
+    """Watches the calls of one connection's driver; there is one at a time."""
+
+    def __init__(self, devices: Mapping[str, DeviceState], outcomes: Outcomes, clock: Clock) -> None:
+        self._devices = devices
+        self._outcomes = outcomes
+        self._clock = clock
+        # The call under way, and whether it was told that it does not return.
+        self._call: DriverCall | None = None
+        self._is_told = False
+
+    @contextmanager
+    def call(self, name: str, *, device_id: str | None = None) -> Iterator[None]:
+        """Make a call of the driver, as `driver_call` does, and watch it until it returns."""
+        call = self._call = DriverCall(name=name, device_id=device_id, began_s=self._clock.monotonic_s())
+        try:
+            with driver_call():
+                yield
+        except asyncio.CancelledError:
+            # The gateway stops. Whether the call would have returned is not known, so the alarm stays.
+            self._is_told = False
+            raise
+        finally:
+            self._call = None
+            if self._is_told:
+                self._is_told = False
+                self._outcomes.returned(call, self._clock.monotonic_s())
+
+    async def run(self) -> None:
+        """Tell of each call that does not return, once."""
+        while True:
+            wait_s = self._look(self._clock.monotonic_s())
+            await asyncio.sleep(wait_s)
+
+    def _look(self, now_s: float) -> float:
+        """Tell of the call under way if it takes too long. Returns the seconds until the next look."""
+        # No call that begins after this look is due before the next one: nothing has to wake this task for it.
+        if self._call is None:
+            return STALLED_S_MIN
+        left_s = self._call.began_s + self._limit_s() - now_s
+        if not self._is_told and left_s > 0:
+            return min(left_s, STALLED_S_MIN)
+        if not self._is_told:
+            self._is_told = True
+            self._outcomes.stalled(self._call, now_s)
+        # The owner task, which else does this, waits for the call.
+        self._outcomes.catch_up(now_s)
+        catch_up_s = self._outcomes.catch_up_s
+        return STALLED_S_MIN if catch_up_s is None else catch_up_s
+
+    def _limit_s(self) -> float:
+        polled = [state for state in self._devices.values() if state.is_enabled and state.settings.is_polled]
+        shortest_s = min((state.interval_s for state in polled), default=0.0)
+        return max(INTERVALS_MAX * shortest_s, STALLED_S_MIN)
+
+
+@asynccontextmanager
+async def opened(driver: Driver, watch: CallWatch) -> AsyncIterator[None]:
+    """Keep a driver's transport open. What goes wrong while closing is logged; the next `open` starts afresh."""
+    with watch.call("open"):
+        transport = driver.open()
+        await transport.__aenter__()
+    try:
+        yield
+    finally:
+        try:
+            with watch.call("close"):
+                await transport.__aexit__(*sys.exc_info())
+        except (DriverError, DriverFault):
+            _log.warning("connection_close_failed", exc_info=True)
