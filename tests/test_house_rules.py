@@ -19,8 +19,9 @@ ZONES: dict[str, tuple[set[str], set[str]]] = {
     "edge.domain": (set(), set()),
     "drivers.decoders": ({"edge.domain"}, set()),
     "drivers.simulation": ({"edge.domain", "drivers.decoders"}, {"amqtt", "paho", "structlog"}),
-    "drivers.modbus": ({"edge.domain", "drivers.decoders"}, {"pymodbus", "structlog"}),
-    "drivers.serial": ({"edge.domain", "drivers.decoders"}, {"serial", "structlog"}),
+    "drivers.opening": (set(), set()),
+    "drivers.modbus": ({"edge.domain", "drivers.decoders", "drivers.opening"}, {"pymodbus", "structlog"}),
+    "drivers.serial": ({"edge.domain", "drivers.decoders", "drivers.opening"}, {"serial", "structlog"}),
     "drivers.mqtt": ({"edge.domain", "drivers.decoders"}, {"paho", "structlog"}),
     "drivers.simulated": ({"edge.domain", "drivers.decoders"}, {"structlog"}),
     "drivers": (

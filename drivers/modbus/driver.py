@@ -9,6 +9,7 @@ import structlog
 
 from drivers.decoders.modbus_device import ReadBlock
 from drivers.modbus.device import PAUSE_S_WAITED, ModbusDevice
+from drivers.modbus.link import LineOpening
 from drivers.modbus.options import ModbusConnectionOptions
 from drivers.modbus.owed import OwedAnswers
 from drivers.modbus.plan import Block
@@ -38,13 +39,14 @@ class ModbusDriver:
         self._options = connection.options
         self._devices = {device.id: ModbusDevice(device) for device in connection.devices}
         self._owed = OwedAnswers()
+        self._opening = LineOpening()
         self._wire: Wire | None = None
         self._unanswered = 0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Connect for the length of the context. Raises ConnectionLost."""
-        async with open_wire(self._options, self._owed) as wire:
+        async with open_wire(self._options, self._owed, self._opening) as wire:
             self._wire = wire
             self._unanswered = 0
             for device in self._devices.values():

@@ -1,6 +1,6 @@
 """The transport under a wire: pymodbus's, for TCP and for serial lines. Bytes in, bytes out, and an end that is told.
 
-pymodbus's client above it is not used: its requests wait their whole time-out when the peer closes, match answers by
+pymodbus opens a serial port on the event loop; here it is opened in a thread. pymodbus's client above it is not used: its requests wait their whole time-out when the peer closes, match answers by
 unit and CRC alone (RTU), and give up a link that is fine after four silent requests (facts/libraries.md 1.2, 1.3).
 """
 
@@ -9,11 +9,16 @@ import errno
 import os
 import termios
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from pymodbus.transport import CommParams, CommType, ModbusProtocol
+from pymodbus.transport.serialtransport import SerialTransport
 
 from drivers.modbus.options import ModbusConnectionOptions
+from drivers.opening import PatientOpening
 from edge.domain.driver import ConnectionLost
 from edge.domain.serial_line import line_format
 
@@ -30,18 +35,23 @@ _REASONS = {
 }
 
 
+LineOpening: TypeAlias = PatientOpening[SerialTransport]
+
+
 class Link(ModbusProtocol):
     """One open transport. Never opens again by itself: the collector owns back-off."""
 
     def __init__(
         self,
         options: ModbusConnectionOptions,
+        opening: LineOpening,
         *,
         on_bytes: Callable[[bytes], None],
         on_lost: Callable[[], None],
     ) -> None:
         super().__init__(_parameters(options), is_server=False)
         self._options = options
+        self._opening = opening
         self._on_bytes = on_bytes
         self._on_lost = on_lost
         self._made = asyncio.Event()
@@ -56,13 +66,29 @@ class Link(ModbusProtocol):
         options = self._options
         try:
             async with asyncio.timeout(options.connect_timeout_ms / 1000):
-                self.transport, _ = await self.call_create()
+                if options.transport == "serial":
+                    await self._open_port()
+                else:
+                    self.transport, _ = await self.call_create()
                 # A serial transport is not complete before: closing it sooner breaks inside pymodbus.
                 await self._made.wait()
         except TimeoutError as error:
-            raise ConnectionLost(f"{options.where} did not answer within {options.connect_timeout_ms} ms") from error
+            fault = "could not be opened" if options.transport == "serial" else "did not answer"
+            raise ConnectionLost(f"{options.where} {fault} within {options.connect_timeout_ms} ms") from error
         except (OSError, ValueError, termios.error) as error:
             raise ConnectionLost(f"{options.where} cannot be opened: {_reason(error)}") from error
+
+    async def _open_port(self) -> None:
+        transport = await self._opening.opened(partial(_open_line, self._options, self.loop), _close_line)
+        transport.set_protocol(self)
+        self.transport = transport
+        transport.setup()
+
+    def close(self, reconnect: bool = False) -> None:
+        """Close the transport; what was not sent yet is dropped."""
+        if isinstance(self.transport, SerialTransport):
+            _drop_output(self.transport)
+        super().close(reconnect)
 
     def data_received(self, data: bytes) -> None:
         """Pass on what arrived; pymodbus would drop what is longer than a frame."""
@@ -96,17 +122,36 @@ def is_pseudo_terminal(port: Path) -> bool:
 def _parameters(options: ModbusConnectionOptions) -> CommParams:
     if options.transport != "serial":
         return CommParams(comm_type=CommType.TCP, host=options.host, port=options.tcp_port, reconnect_delay=0)
+    return CommParams(comm_type=CommType.SERIAL, host=options.serial_port, reconnect_delay=0)
+
+
+def _open_line(options: ModbusConnectionOptions, loop: asyncio.AbstractEventLoop) -> SerialTransport:
+    """Open a port as the options say; runs in a thread. What it belongs to is not known before it is open."""
     is_pseudo = is_pseudo_terminal(Path(options.serial_port))
     form = PSEUDO_TERMINAL_FORMAT if is_pseudo else line_format(options.format)
-    return CommParams(
-        comm_type=CommType.SERIAL,
-        host=options.serial_port,
-        baudrate=options.baud_rate,
-        bytesize=form.data_bits,
-        parity=form.parity,
-        stopbits=form.stop_bits,
-        reconnect_delay=0,
+    return SerialTransport(
+        loop,
+        asyncio.Protocol(),
+        options.serial_port,
+        options.baud_rate,
+        form.data_bits,
+        form.parity,
+        form.stop_bits,
+        timeout=0,
     )
+
+
+def _close_line(transport: SerialTransport) -> None:
+    _drop_output(transport)
+    transport.close()
+
+
+def _drop_output(transport: SerialTransport) -> None:
+    """Drop what the kernel has not sent: closing would wait for an adapter that takes no bytes, half a minute long."""
+    if transport.sync_serial is not None:
+        # A port that is gone may complain.
+        with suppress(OSError, termios.error):
+            transport.sync_serial.reset_output_buffer()
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from typing import NoReturn
 from drivers.decoders.modbus_pdu import exception_text
 from drivers.decoders.modbus_point import BIT_TABLES
 from drivers.modbus.line_time import line_time
-from drivers.modbus.link import Link
+from drivers.modbus.link import LineOpening, Link
 from drivers.modbus.listener import RtuListener, TcpListener
 from drivers.modbus.options import USUAL_PACE, ModbusConnectionOptions, Pace
 from drivers.modbus.owed import OwedAnswers
@@ -51,13 +51,13 @@ class _Doubted(Exception):  # noqa: N818
 class Wire:
     """An open connection. Cancelling a request closes it: no late answer can meet another question on it."""
 
-    def __init__(self, options: ModbusConnectionOptions, owed: OwedAnswers) -> None:
+    def __init__(self, options: ModbusConnectionOptions, owed: OwedAnswers, opening: LineOpening) -> None:
         self._options = options
         self._owed = owed
         self._loop = asyncio.get_running_loop()
         self._rtu = RtuListener(owed) if options.is_rtu else None
         self._listener: RtuListener | TcpListener = self._rtu or TcpListener()
-        self.link = Link(options, on_bytes=self._receive, on_lost=self._lose)
+        self.link = Link(options, opening, on_bytes=self._receive, on_lost=self._lose)
         self._line = line_time(options)
         self._turn = asyncio.Lock()
         self._answer: asyncio.Future[bytes] | None = None
@@ -245,12 +245,16 @@ def _chosen(own: int | None, shared: int) -> int:
 
 
 @asynccontextmanager
-async def open_wire(options: ModbusConnectionOptions, owed: OwedAnswers | None = None) -> AsyncIterator[Wire]:
+async def open_wire(
+    options: ModbusConnectionOptions,
+    owed: OwedAnswers | None = None,
+    opening: LineOpening | None = None,
+) -> AsyncIterator[Wire]:
     """Connect, and close at the end. Raises ConnectionLost if the host or port cannot be opened.
 
-    `owed` is what is known of the line from earlier connections.
+    `owed` is what is known of the line from earlier connections, `opening` how its port was opened for them.
     """
-    wire = Wire(options, OwedAnswers() if owed is None else owed)
+    wire = Wire(options, owed or OwedAnswers(), opening or LineOpening())
     try:
         await wire.link.open()
         yield wire

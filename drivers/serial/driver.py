@@ -13,7 +13,7 @@ from drivers.serial.asked import AskedDevice
 from drivers.serial.continuous import ContinuousDevice
 from drivers.serial.exchange import Exchange
 from drivers.serial.options import SerialConnectionOptions, SerialDeviceOptions
-from drivers.serial.port import Port, open_port
+from drivers.serial.port import Port, PortOpening, open_port
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverContext, MalformedResponse
 from edge.domain.reading import Sample
 from edge.domain.serial_line import character_s, line_format
@@ -27,6 +27,7 @@ class SerialDriver:
         assert isinstance(connection.options, SerialConnectionOptions)
         self._options = connection.options
         self._folder = context.folder
+        self._opening = PortOpening()
         self._devices = {device.id: _created(device, connection.options, context) for device in connection.devices}
         self._opened: tuple[Port, Exchange] | None = None
 
@@ -37,7 +38,7 @@ class SerialDriver:
         Raises ConnectionLost or DriverMisconfigured.
         """
         options = self._options
-        async with open_port(options, self._folder) as port:
+        async with open_port(options, self._folder, self._opening) as port:
             await asyncio.sleep(options.settle_ms / 1000)
             port.take()
             exchange = Exchange(

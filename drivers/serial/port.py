@@ -19,11 +19,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import serial
 
+from drivers.opening import PatientOpening
 from drivers.serial.options import SerialConnectionOptions
 from edge.domain.driver import ConnectionLost, DriverMisconfigured
 from edge.domain.serial_line import LineFormat, line_format
@@ -43,6 +45,8 @@ SEND_TIMEOUT_S = 5.0
 _PSEUDO_TERMINALS = range(136, 144)
 _EIGHT_N_ONE = line_format("8N1")
 _IFLAG, _CFLAG = 0, 2
+
+PortOpening: TypeAlias = PatientOpening[serial.Serial]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +173,15 @@ class SerialPort:
 
 
 @asynccontextmanager
-async def open_port(options: SerialConnectionOptions, folder: Path) -> AsyncIterator[SerialPort]:
+async def open_port(
+    options: SerialConnectionOptions, folder: Path, opening: PortOpening | None = None
+) -> AsyncIterator[SerialPort]:
     """Open a port as its options say, and close it at the end. A link is followed anew each time.
 
-    Raises ConnectionLost if it is not there or in use, DriverMisconfigured if it cannot be what the options want.
+    `opening` is how the port was opened before. Raises ConnectionLost if it is not there or in use, DriverMisconfigured
+    if it cannot be what the options want.
     """
-    path = folder / options.serial_port
-    device = await _opened(path, options)
+    device = await _opened(folder / options.serial_port, options, opening or PortOpening())
     assert device.fd is not None
     port = SerialPort(options.serial_port, device.fd)
     port.start()
@@ -186,27 +192,16 @@ async def open_port(options: SerialConnectionOptions, folder: Path) -> AsyncIter
         _close(device)
 
 
-async def _opened(path: Path, options: SerialConnectionOptions) -> serial.Serial:
-    opening = asyncio.ensure_future(asyncio.to_thread(_open, path, options))
+async def _opened(path: Path, options: SerialConnectionOptions, opening: PortOpening) -> serial.Serial:
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
-            return await asyncio.shield(opening)
+            return await opening.opened(partial(_open, path, options), _close)
     except TimeoutError:
-        opening.add_done_callback(_close_late)
         raise ConnectionLost(f"{options.serial_port} could not be opened within {OPEN_TIMEOUT_S:g} s") from None
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_late)
-        raise
     except (OSError, termios.error) as error:
         raise ConnectionLost(_why_not(options.serial_port, error)) from error
     except ValueError as error:
         raise DriverMisconfigured(f"{options.serial_port} cannot be set up: {error}") from error
-
-
-def _close_late(opening: "asyncio.Future[serial.Serial]") -> None:
-    """Close what came to be open after nobody waited for it any more."""
-    if not opening.cancelled() and opening.exception() is None:
-        _close(opening.result())
 
 
 def _open(path: Path, options: SerialConnectionOptions) -> serial.Serial:

@@ -11,13 +11,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from serial import Serial
 
 from drivers.serial.port import (
     CHUNKS_MAX,
     INBOUND_MAX,
+    PortOpening,
     SerialPort,
-    _close,
     _format,
     _keep_lines,
     _lower,
@@ -25,6 +24,7 @@ from drivers.serial.port import (
 )
 from edge.domain.driver import ConnectionLost
 from edge.domain.serial_line import line_format
+from fakes.held_openings import HeldOpenings
 from fakes.serial_peer import SerialPeer, plugged
 from fakes.serial_site import line_options
 
@@ -168,22 +168,41 @@ async def test_closing_leaves_no_descriptor(peer: SerialPeer) -> None:
     assert open_descriptors() == before
 
 
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldOpenings]:
+    with HeldOpenings.patched(monkeypatch) as made:
+        yield made
+
+
 async def test_an_opening_that_nobody_waits_for_any_more_is_closed(
-    peer: SerialPeer, monkeypatch: pytest.MonkeyPatch
+    peer: SerialPeer, held: HeldOpenings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    closed = asyncio.Event()
-
-    def close(device: Serial) -> None:
-        _close(device)
-        closed.set()
-
-    monkeypatch.setattr("drivers.serial.port._close", close)
-    monkeypatch.setattr("drivers.serial.port.OPEN_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("drivers.serial.port.OPEN_TIMEOUT_S", 0.02)
+    held.hold(str(peer.link))
     with pytest.raises(ConnectionLost, match="could not be opened within"):
         async with opened(peer):
             pass
-    async with asyncio.timeout(5):
-        await closed.wait()
+    held.release()
+    await held.closed(str(peer.link))
+
+
+async def test_a_port_that_hangs_is_not_opened_a_second_time_beside_it(
+    peer: SerialPeer, held: HeldOpenings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.hold(str(peer.link))
+    opening = PortOpening()
+    with monkeypatch.context() as hasty:
+        hasty.setattr("drivers.serial.port.OPEN_TIMEOUT_S", 0.02)
+        for _ in range(5):
+            with pytest.raises(ConnectionLost, match="could not be opened within"):
+                async with open_port(line_options(peer.link), Path(), opening):
+                    pass
+    assert held.openings == 1
+    held.release()
+    async with open_port(line_options(peer.link), Path(), opening) as port:
+        peer.say(b"here")
+        assert await received(port, 4) == b"here"
+    await held.closed(str(peer.link))
 
 
 @pytest.fixture
