@@ -4,8 +4,9 @@ The pool of the standard library has a few threads, so names that no server reso
 opened; and it is waited for at the end, however long they hang.
 """
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -50,3 +51,10 @@ class UnawaitedThreads(ThreadPoolExecutor):
 
         threading.Thread(target=work, name="call", daemon=True).start()
         return future
+
+
+def run_leaving_threads(main: Coroutine[None, None, Result]) -> Result:
+    """Run a coroutine to its end, as `asyncio.run` does, and leave the calls that hang in threads behind."""
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(UnawaitedThreads())
+        return runner.run(main)

@@ -1,6 +1,5 @@
 """`init`: a first site file, from answers and from what is found on the connections."""
 
-import asyncio
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from edge.cli.commission.scan import LISTEN_S, UNIT_TIMEOUT_MS
 from edge.cli.commission.site import log_errors_only, outside_context
 from edge.cli.commission.units import units_of
 from edge.domain.settings import Settings
+from edge.operate.threads import run_leaving_threads
 from edge.settings.problems import ConfigurationInvalid
 from edge.settings.site import load_settings
 
@@ -95,7 +95,7 @@ def init(
     wishes = Wishes(scan=scan, units=_units(units), timeout_ms=timeout_ms, seconds=seconds)
     context = outside_context(head.site_id, head.time_zone, site_file.resolve().parent, credentials_dir)
     look = FirstLook(wishes, context, _chosen if asks else best)
-    drafts = asyncio.run(_looked_at(look, connections))
+    drafts = run_leaving_threads(_looked_at(look, connections))
     settings = _written(site_file, site_text(replace(head, connections=drafts)))
     for connection_id, error in look.troubles.items():
         click.echo(f"{connection_id}: {error}", err=True)

@@ -1,6 +1,5 @@
 """`probe`: registers of an unknown device in every type and order, the plausible ones marked."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from edge.cli.commission.typed import Undecodable, numbers_of
 from edge.domain.driver import DeviceUnreachable, DriverError
 from edge.domain.event import Json
 from edge.domain.settings import ConnectionSettings
+from edge.operate.threads import run_leaving_threads
 
 REGISTERS_MAX = 2000
 # Types in which neither words nor bytes can be exchanged are named without an order.
@@ -97,7 +97,7 @@ def _options(connection: ConnectionSettings, timeout_ms: int | None) -> ModbusCo
 
 def _read(options: ModbusConnectionOptions, unit: int, table: Table, addresses: range) -> list[Stretch]:
     try:
-        return joined(asyncio.run(_carried_out(options, unit, table, addresses)))
+        return joined(run_leaving_threads(_carried_out(options, unit, table, addresses)))
     except DriverError as error:
         click.echo(error, err=True)
         hint = "; `scan` shows which units do" if isinstance(error, DeviceUnreachable) else ""

@@ -1,6 +1,5 @@
 """`read SITE.toml [DEVICE…]`: what the devices say now, through the daemon where one runs, else over their own wires."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from edge.cli.commission.site import context_of, load, log_errors_only
 from edge.cli.commission.through import read_through
 from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonRefused, DaemonSilent, find_daemon
 from edge.domain.settings import DeviceSettings, Settings
+from edge.operate.threads import run_leaving_threads
 
 # What a device that speaks by itself is waited for.
 TIMEOUT_S = 15.0
@@ -55,7 +55,7 @@ def read(
     try:
         note = find_daemon(gateway_id=settings.gateway_id, state_directory=state_dir)
     except DaemonNotFound:
-        said = asyncio.run(read_devices(settings, wanted, context_of(settings, credentials_dir), timeout_s))
+        said = run_leaving_threads(read_devices(settings, wanted, context_of(settings, credentials_dir), timeout_s))
     except DaemonAmbiguous as error:
         click.echo(error, err=True)
         sys.exit(EXIT_USAGE)

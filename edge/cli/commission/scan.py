@@ -1,6 +1,5 @@
 """`scan SITE.toml CONNECTION`: who is there."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from edge.cli.commission.found import Found, Search, Wishes, search_of
 from edge.cli.commission.progress import progress
 from edge.cli.commission.site import connection_of, context_of, load, log_errors_only
 from edge.domain.driver import ConnectionLost, DriverContext, DriverError
+from edge.operate.threads import run_leaving_threads
 
 # Most devices answer within 100 ms, the slowest of the catalogue (an energy meter) within 200.
 UNIT_TIMEOUT_MS = 250
@@ -60,7 +60,7 @@ def scan(
     connection = connection_of(settings, connection_id)
     search = search_of(connection, Wishes(units=units, timeout_ms=timeout_ms, seconds=seconds))
     try:
-        rows = asyncio.run(_carried_out(search, context_of(settings, credentials_dir)))
+        rows = run_leaving_threads(_carried_out(search, context_of(settings, credentials_dir)))
     except DriverError as error:
         click.echo(f"{connection_id}: {error}", err=True)
         sys.exit(EXIT_TEMPORARY if isinstance(error, ConnectionLost) else EXIT_FAILED)
