@@ -33,6 +33,23 @@ def test_readings_inside_the_deadband_give_no_event_until_the_heartbeat() -> Non
     assert work.fleet.status().devices[0].samples_suppressed == 38
 
 
+def test_what_was_said_under_former_settings_hides_nothing_that_is_said_under_new_ones() -> None:
+    driver = ScriptedPolledDriver(answer_s=0.5)
+    line = connection(device("a", point(deadband=5.0)))
+
+    async def story(work: Work) -> None:
+        # While the second poll is under way: its answer is one under the former settings.
+        await asyncio.sleep(1.2)
+        before = work.fleet.configuration("a")
+        points = {"air_temperature": replace(before.points["air_temperature"], offset=0.1)}
+        work.fleet.configure(replace(before, version=7, points=points))
+        await asyncio.sleep(2.5)
+
+    work = collect((line, driver), story=story)
+    assert values(work.outbox.samples("a")) == [21.4, 21.4, 21.5]
+    assert [event.metadata["configVersion"] for event in work.outbox.samples("a")] == [0, 0, 7]
+
+
 def test_refused_samples_are_counted_and_declared_exactly_once_room_is_back() -> None:
     driver = ScriptedPolledDriver()
     # One after another, so that the lost reading inside the dead-band is told again once there is room.

@@ -119,6 +119,27 @@ def test_a_device_that_is_silent_for_too_long_is_lost_until_it_speaks() -> None:
     assert lost.data["occurredAt"] == "2026-11-23T10:00:10.000Z"
 
 
+def test_a_pause_of_ours_is_no_silence_of_a_device() -> None:
+    driver = ScriptedPushedDriver()
+    outbox = FakeOutbox(room=2)
+
+    async def story(_: Work) -> None:
+        await asyncio.sleep(1)
+        outbox.is_stuck = True
+        # One has room; nothing is received while the other waits for it.
+        driver.arrivals.put_nowait([said(1.0), said(2.0)])
+        await asyncio.sleep(61)
+        outbox.is_stuck = False
+        # Shorter than the silence that is allowed; in between, at 66 s, silence is looked for.
+        await asyncio.sleep(5)
+        driver.arrivals.put_nowait([said(3.0)])
+        await asyncio.sleep(1)
+
+    work = collect((broker("a"), driver), outbox=outbox, story=story)
+    assert values(work.outbox.samples()) == [1.0, 2.0, 3.0]
+    assert work.outbox.control_types() == []
+
+
 def test_a_device_that_never_spoke_is_lost_after_its_silence() -> None:
     work = collect((broker("a"), ScriptedPushedDriver()), story=lambda _: asyncio.sleep(8))
     (lost,) = work.outbox.of(LOST)
