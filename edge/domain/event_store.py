@@ -66,10 +66,12 @@ class CaughtUp:
 class EventStore(Protocol):
     """The few operations the gateway needs. Every one is bounded in time and raises only EventStoreError."""
 
-    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> None:
+    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> int | None:
         """Append atomically after exactly this revision (NO_STREAM = the stream must not exist).
 
-        Returns when the events stand at expected_revision + 1 and on, whether written now or by an earlier try.
+        Returns when the events stand at expected_revision + 1 and on, whether written now or by an earlier try: the
+        last event's commit position, its place in the one order of the whole store; None where the server does not tell,
+        as after an earlier try. An earlier try's position may be lower than those of appends that were answered since.
         Raises WrongExpectedRevision, OutcomeUnknown, EventStoreUnavailable, StreamDeleted, AppendTooLarge,
         RequestRefused, AccessRefused.
         """

@@ -89,7 +89,7 @@ class GrpcEventStore:
         self._connecting = asyncio.Lock()
         self._is_connected = False
 
-    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> None:
+    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> int | None:
         """Append after exactly this revision; see `EventStore`. Empty appends are a bug of the caller."""
         assert events
         attempts = _Attempts(
@@ -99,8 +99,7 @@ class GrpcEventStore:
         timeout_s = self._settings.append_timeout_s
         state = StreamState.NO_STREAM if expected_revision == NO_STREAM else expected_revision
         try:
-            # What it returns is the commit position, and 0 where an earlier try had written: of no use.
-            await self._bounded(
+            position = await self._bounded(
                 timeout_s,
                 lambda client: client.append_to_stream(
                     stream, current_version=state, events=attempts, timeout=timeout_s
@@ -111,6 +110,8 @@ class GrpcEventStore:
             raise (OutcomeUnknown(message) if attempts.sent else EventStoreUnavailable(message)) from error
         except _LIBRARY_ERRORS as error:
             raise append_error(_failure(error), attempts=attempts.sent) from error
+        # 0 stands for "no position": an earlier try had written the events.
+        return position or None
 
     async def read_forward(self, stream: str, *, from_revision: int, limit: int) -> list[RecordedEvent]:
         """Read from a revision on; see `EventStore`."""

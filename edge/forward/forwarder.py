@@ -13,6 +13,7 @@ from edge.domain.event_store import AccessRefused, EventStore, EventStoreError
 from edge.forward.link import Link, LinkState
 from edge.forward.queues import Queues, StreamQueue
 from edge.forward.stream import StreamForwarder
+from edge.forward.trust import Trust
 from edge.forward.turns import Turns
 from edge.forward.verification import CloneDetected, Verification
 from edge.storage.errors import CommitFailed
@@ -60,6 +61,7 @@ class Forwarder:
         self._link = Link(clock, chance)
         self._turns = Turns(is_control=self._is_control)
         self._queues = Queues(outbox, on_filled=lambda queue: self._turns.add(queue.number))
+        self._trust = Trust(event_store, outbox.cursors, outbox.streams)
         self._stream_forwarder = StreamForwarder(
             event_store=event_store,
             outbox=outbox,
@@ -71,8 +73,11 @@ class Forwarder:
                 queues=self._queues,
                 author=author,
                 first_position=outbox.statistics().last_position,
+                trust=self._trust,
                 on_foreign=self._alarm_foreign,
+                on_restored=self._verify_all,
             ),
+            trust=self._trust,
         )
         self._control_streams = {
             author.stream(author.streams.gateway),
@@ -96,19 +101,41 @@ class Forwarder:
 
     async def run(self) -> None:
         """Forward for ever."""
-        self._verify_all()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._queues.run(), name="backlog head")
+            tasks.create_task(self._prove(), name="proof of the store")
             for number in range(STREAMS_IN_FLIGHT):
                 tasks.create_task(self._work(), name=f"forwarder {number}")
 
     def _is_control(self, stream: int) -> bool:
         return self._outbox.streams.name(stream) in self._control_streams
 
+    def doubt(self) -> None:
+        """Note that the event store may have been restored, because a subscription to it ended."""
+        self._trust.doubt()
+
+    async def _prove(self) -> None:
+        """Look after each doubt whether the store still holds what it acknowledged; all streams together, or each."""
+        while True:
+            doubts = await self._trust.doubted()
+            await self._link.ready()
+            generation = self._link.generation
+            try:
+                is_intact = await self._trust.is_intact()
+            except EventStoreError as error:
+                self._lost(generation, error, LinkState.UNREACHABLE)
+                continue
+            if is_intact:
+                self._link.succeeded()
+            else:
+                self._trust.forget()
+                self._verify_all()
+            self._trust.settle(doubts, now_s=self._clock.monotonic_s())
+
     def _verify_all(self) -> None:
-        """After a loss nothing is certain: also a stream that has nothing to send is compared again."""
+        """Nothing is certain: also a stream that has nothing to send is compared again."""
         for queue in self._queues.by_stream.values():
-            queue.is_verified = False
+            queue.distrust(is_suspect=True)
             self._turns.add(queue.number)
 
     async def _work(self) -> None:
@@ -116,6 +143,8 @@ class Forwarder:
             stream = await self._turns.take()
             try:
                 await self._link.ready()
+                self._doubt_after_silence()
+                await self._trust.ready()
                 await self._take_turn(self._queues.by_stream[stream])
             finally:
                 self._turns.release(stream)
@@ -123,15 +152,17 @@ class Forwarder:
     async def _take_turn(self, queue: StreamQueue) -> None:
         if self._outbox.streams.is_parked(queue.number):
             return
-        self._forget_after_silence()
         generation, was_verified = self._link.generation, queue.is_verified
         try:
             forwarded = await self._stream_forwarder.step(queue)
         except CloneDetected as error:
             self._link.park(error)
         except AccessRefused as error:
+            queue.distrust()
             self._lost(generation, error, LinkState.ACCESS_REFUSED)
         except EventStoreError as error:
+            # What became of an append is found out for this stream; the others stand or fall with the store.
+            queue.distrust()
             self._lost(generation, error, LinkState.UNREACHABLE)
         except CommitFailed as error:
             # The writer reports the disk; what was to be declared is found again by the next verification.
@@ -143,16 +174,15 @@ class Forwarder:
         if queue.entries or not queue.is_verified:
             self._turns.add(queue.number)
 
-    def _forget_after_silence(self) -> None:
+    def _doubt_after_silence(self) -> None:
         """A store that nobody called for a while may have been restored without a failed call to show for it."""
-        last_s = self._link.last_success_s
-        if last_s is not None and self._clock.monotonic_s() - last_s > SILENCE_S:
-            for queue in self._queues.by_stream.values():
-                queue.is_verified = False
+        last_s = max(self._trust.settled_s, self._link.last_success_s or 0.0)
+        if not self._trust.is_doubted and self._clock.monotonic_s() - last_s > SILENCE_S:
+            self._trust.doubt()
 
     def _lost(self, generation: int, error: Exception, state: LinkState) -> None:
         if self._link.lost(generation, error, state=state):
-            self._verify_all()
+            self._trust.doubt()
 
     def _alarm_foreign(self, queue: StreamQueue, event: RecordedEvent) -> None:
         """Somebody else writes into our stream: safe, but it costs a read each time. Told once per run and stream."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from edge.forward.batch import BATCH_EVENTS_MAX, size_of
+from edge.forward.reconcile import Marks
 from edge.storage.entry import Entry
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
@@ -41,8 +42,12 @@ class StreamQueue:
     last_position: int
     entries: deque[Entry] = field(default_factory=deque)
     size: int = 0
-    # Compared with the event store since the link was last lost.
-    is_verified: bool = False
+    # How often the stream was distrusted, and after how many of these times it was compared with the event store.
+    distrusted: int = 1
+    compared: int = 0
+    # The event store may have been restored: older events than the newest acknowledged one are compared as well.
+    is_suspect: bool = False
+    marks: Marks = field(default_factory=Marks)
     # This run has read the stream's tail or appended to it: whatever of ours appears beyond has another author.
     is_tail_seen: bool = False
     # Halved when an append is too large or refused, until the single event is found.
@@ -51,6 +56,16 @@ class StreamQueue:
     conflicts: int = 0
     # The revision that the last refusal told.
     refused_at: int | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the stream was compared since it was last distrusted."""
+        return self.compared == self.distrusted
+
+    def distrust(self, *, is_suspect: bool = False) -> None:
+        """Have the stream compared before its next append. A comparison that is under way comes too early."""
+        self.distrusted += 1
+        self.is_suspect |= is_suspect
 
     @property
     def lags(self) -> bool:
@@ -179,6 +194,9 @@ class Queues:
             if queue.lags and number not in parked and queue.size <= STREAM_BYTES_MAX // 2
         }
 
+    def _has_landed(self, entry: Entry) -> bool:
+        return self._outbox.cursors[entry.stream].has_landed(entry.position)
+
     async def _fill(self, lagging: dict[int, StreamQueue]) -> bool:
         """Read one page into the queues; whether any of them came further."""
         start = {number: queue.filled_to for number, queue in lagging.items()}
@@ -187,7 +205,7 @@ class Queues:
         going = {number: queue for number, queue in lagging.items() if queue.filled_to == start[number]}
         for entry in page.entries:
             queue = going.get(entry.stream)
-            if queue is None or entry.position <= queue.filled_to:
+            if queue is None or entry.position <= queue.filled_to or self._has_landed(entry):
                 continue
             if self._fits(queue, entry):
                 self._put(queue, entry)

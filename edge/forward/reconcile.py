@@ -1,13 +1,15 @@
 """What events read back tell of a stream: whether it is still the one we knew, and what of ours landed. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 from uuid import UUID
 
 from edge.domain.event import RecordedEvent
 from edge.domain.event_store import NO_STREAM
 from edge.forward.origin import Kinship, Origin
+from edge.storage.cursors import Span
 
 
 class Standing(Enum):
@@ -43,6 +45,83 @@ def standing_at_end(acked: int, acked_event_id: UUID | None, tail: Sequence[Reco
     if tail[0].revision > acked:
         return Standing.UNSEEN
     return standing(acked, acked_event_id, tail) if tail[0].revision == acked else Standing.WENT_BACK
+
+
+# The newest, the oldest, and between them some that lie about twice as far back each time: 8 span hundreds of events.
+MARKS_MAX = 8
+
+
+class Mark(NamedTuple):
+    """An acknowledged event."""
+
+    revision: int
+    event_id: UUID
+
+
+class Marks:
+    """Some of a stream's acknowledged events, oldest first.
+
+    A store that was restored and then grew to exactly the acknowledged revision takes our next append. From then on the
+    newest acknowledged event stands, and older ones do not: the marks tell. The first one was compared; of the rest those
+    go first that stand close together for their age, since what a restore loses reaches back further than the moment of
+    the restore.
+    """
+
+    def __init__(self) -> None:
+        self._marks: list[Mark] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was acknowledged in this run."""
+        return not self._marks
+
+    def note(self, mark: Mark) -> None:
+        """Add the newest acknowledged event."""
+        marks = self._marks
+        marks.append(mark)
+        if len(marks) > MARKS_MAX:
+            ages = [mark.revision + 1 - older.revision for older in marks]
+            del marks[min(range(1, MARKS_MAX), key=lambda index: ages[index - 1] / ages[index + 1])]
+
+    def begin(self, mark: Mark | None) -> None:
+        """Begin again: what was acknowledged up to this event was just compared, or there is none."""
+        self._marks = [] if mark is None else [mark]
+
+    def before(self, revision: int) -> list[Mark]:
+        """Return the marks below a revision, oldest first."""
+        return [mark for mark in self._marks if mark.revision < revision]
+
+
+@dataclass(kw_only=True)
+class Remains:
+    """What a stream that went back still holds of ours."""
+
+    # The stream's last event; None = there is none.
+    tail: RecordedEvent | None = None
+    # The newest event of the part that did not change, and its position: what comes after it is to be sent again, …
+    known: RecordedEvent | None = None
+    position: int = 0
+    # … except entries that stand above it nevertheless: revision -> position.
+    above: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def found(self) -> int:
+        """The revision up to which nothing changed."""
+        return NO_STREAM if self.known is None else self.known.revision
+
+    def landed(self, before: Iterable[Span]) -> list[Span]:
+        """Return what must not be sent again; `before`: what the cursor knew of that, from earlier restores."""
+        # The log is one order: what stood below an event that stands, stands.
+        found = [span for span in before if span.revision < self.found]
+        last_revision = NO_STREAM
+        for revision, position in sorted(self.above.items()):
+            # Appends are exact: between two entries of ours that stand in a row, none is missing.
+            if found and revision == last_revision + 1 and position > found[-1].last:
+                found[-1] = found[-1]._replace(last=position)
+            else:
+                found.append(Span(position, position, revision))
+            last_revision = revision
+        return found
 
 
 @dataclass(kw_only=True)

@@ -19,6 +19,8 @@ from edge.domain.event_store import (
 from edge.forward.batch import BATCH_EVENTS_MAX, leading_batch, new_events
 from edge.forward.origin import facts_of
 from edge.forward.queues import Queues, StreamQueue
+from edge.forward.reconcile import Mark
+from edge.forward.trust import Trust
 from edge.forward.verification import Verification
 from edge.storage.entry import Entry
 from edge.storage.outbox import Outbox
@@ -38,13 +40,15 @@ class StreamForwarder:
     queues: Queues
     author: Author
     verification: Verification
+    trust: Trust
 
     async def step(self, queue: StreamQueue) -> int:
         """Take one step; return how many events were forwarded. Raises EventStoreError for what concerns the link."""
         try:
             if not queue.is_verified:
                 await self.verification.verify(queue)
-            return await self._append(queue)
+            # It may have been distrusted again while it was compared.
+            return await self._append(queue) if queue.is_verified else 0
         except StreamDeleted as error:
             await self._park(queue, error)
             return 0
@@ -55,8 +59,9 @@ class StreamForwarder:
             return 0
         revision = self.outbox.cursors[queue.number].acked_revision
         assert revision is not None, "verified streams have a revision"
+        outlook = self.trust.begin()
         try:
-            await self.event_store.append(queue.name, new_events(batch), expected_revision=revision)
+            position = await self.event_store.append(queue.name, new_events(batch), expected_revision=revision)
         except WrongExpectedRevision as error:
             self._conflict(queue, error)
             return 0
@@ -71,13 +76,16 @@ class StreamForwarder:
             position=batch[-1].position,
             count=len(batch),
         )
+        last = Mark(revision + len(batch), batch[-1].event_id)
+        self.trust.acknowledge(outlook, queue.number, *last, position)
+        queue.marks.note(last)
         self.queues.forwarded(queue, batch[-1].position)
         queue.is_tail_seen, queue.conflicts = True, 0
         queue.events_max = min(BATCH_EVENTS_MAX, queue.events_max * 2)
         return len(batch)
 
     def _conflict(self, queue: StreamQueue, error: WrongExpectedRevision) -> None:
-        queue.is_verified = False
+        queue.distrust()
         queue.refused_at = error.actual
         queue.conflicts += 1
         if queue.conflicts >= CONFLICTS_MAX:

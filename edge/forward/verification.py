@@ -3,7 +3,7 @@
 Done for each stream when a run first uses it, after each loss of the link, and after each refusal or unknown outcome.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,7 +14,9 @@ from edge.domain.event import EventType, Json, RecordedEvent
 from edge.domain.event_store import NO_STREAM, EventStore, EventStoreUnavailable, StreamNotFound
 from edge.forward.origin import Kinship, Origin, origin_of
 from edge.forward.queues import Queues, StreamQueue
-from edge.forward.reconcile import Landed, Standing, standing, standing_at_end
+from edge.forward.reconcile import Landed, Mark, Remains, Standing, standing, standing_at_end
+from edge.forward.trust import Trust
+from edge.storage.cursors import Cursors, Span, covers
 from edge.storage.outbox import Outbox
 
 log = structlog.get_logger()
@@ -30,7 +32,7 @@ class CloneDetected(Exception):  # noqa: N818 - the vocabulary's word
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """Verifies one stream at a time; holds no state of its own."""
+    """Verifies one stream at a time; its state is in the queues and cursors."""
 
     event_store: EventStore
     outbox: Outbox
@@ -38,18 +40,25 @@ class Verification:
     author: Author
     # The last position of the runs before this one: only entries up to here can have landed without us knowing.
     first_position: int
+    trust: Trust
     # Called once per stream and kind of stranger, to raise an alarm.
     on_foreign: Callable[[StreamQueue, RecordedEvent], None]
+    # Called when a stream shows that the event store was restored, and no other stream had shown it before.
+    on_restored: Callable[[], None]
 
     async def verify(self, queue: StreamQueue) -> None:
         """Read the stream back and move its cursor to where it really is. Raises EventStoreError, CloneDetected."""
+        distrusted, is_suspect = queue.distrusted, queue.is_suspect
         cursor = self.outbox.cursors[queue.number]
         if cursor.acked_revision is None:
             await self._adopt(queue)
         else:
             await self._continue(queue, cursor.acked_revision, cursor.acked_event_id)
-        queue.is_verified = queue.is_tail_seen = True
+        queue.compared, queue.is_tail_seen = distrusted, True
         queue.refused_at = None
+        if queue.is_verified and (is_suspect or queue.marks.is_empty):
+            queue.is_suspect = False
+            self._begin_marks(queue)
 
     async def _origin(self, queue: StreamQueue, event: RecordedEvent) -> Origin:
         origin = origin_of(event, gateway_id=self.author.gateway_id, is_known=self.outbox.is_known)
@@ -79,20 +88,14 @@ class Verification:
         if landed.position == 0 and has_older_entries:
             # A database that was restored: entries of its earlier runs may have landed before the tail.
             landed.position = await self._newest_known_position(queue, before=tail[0].revision)
-        await self._tell_strangers(queue, landed)
-        self._acknowledge(queue, landed)
+        await self._take_over(queue, landed)
 
     async def _newest_known_position(self, queue: StreamQueue, *, before: int) -> int:
         """Read backward to the newest event of ours. Ends at the latest where the lost life began."""
-        while before > 0:
-            page = await self.event_store.read_backward(queue.name, limit=PAGE_EVENTS, from_revision=before - 1)
-            for event in page:
-                origin = await self._origin(queue, event)
-                if origin.kinship is Kinship.OURS and origin.position is not None:
-                    return origin.position
-            if not page:
-                return 0
-            before = page[-1].revision
+        async for event in self._read_to_start(queue, from_revision=before - 1):
+            position = await self._position_of_ours(queue, event)
+            if position is not None:
+                return position
         return 0
 
     async def _continue(self, queue: StreamQueue, acked: int, acked_event_id: UUID | None) -> None:
@@ -102,7 +105,7 @@ class Verification:
             # Softly deleted, or a store that was replaced: an append after the exact revision tells which.
             is_pending = self.outbox.cursors[queue.number].is_lagging
             if acked != NO_STREAM and (queue.refused_at == NO_STREAM or not is_pending):
-                await self._went_back(queue, acked)
+                await self._went_back(queue, acked, fallen=acked)
             return
         found = standing(acked, acked_event_id, page)
         if found is Standing.UNSEEN:
@@ -110,12 +113,28 @@ class Verification:
             found = standing_at_end(acked, acked_event_id, tail)
             if found is Standing.UNSEEN:
                 raise EventStoreUnavailable(f"{queue.name} changes while it is read back")
-        if found is Standing.WENT_BACK:
-            await self._went_back(queue, acked)
+        fallen = await self._fallen_mark(queue, acked)
+        if found is Standing.WENT_BACK or fallen is not None:
+            await self._went_back(queue, acked, fallen=acked if fallen is None else fallen)
         elif not page and queue.refused_at is not None:
             self._settle_unseen(queue, acked, queue.refused_at)
         else:
             await self._read_on(queue, acked, acked_event_id, page)
+
+    async def _fallen_mark(self, queue: StreamQueue, acked: int) -> int | None:
+        """Return the revision of the oldest acknowledged event in whose place another one stands; None: all hold."""
+        for mark in queue.marks.before(acked) if queue.is_suspect else ():
+            page = await self.event_store.read_forward(queue.name, from_revision=mark.revision, limit=1)
+            if standing(mark.revision, mark.event_id, page) is Standing.WENT_BACK:
+                return mark.revision
+        return None
+
+    def _begin_marks(self, queue: StreamQueue) -> None:
+        cursor = self.outbox.cursors[queue.number]
+        if cursor.acked_revision is None or cursor.acked_event_id is None:
+            queue.marks.begin(None)
+        else:
+            queue.marks.begin(Mark(cursor.acked_revision, cursor.acked_event_id))
 
     def _settle_unseen(self, queue: StreamQueue, acked: int, revision: int) -> None:
         """All events are truncated, yet the revision is another: there was one writer, so the difference is ours."""
@@ -139,24 +158,26 @@ class Verification:
                 queue.name, from_revision=page[-1].revision + 1, limit=PAGE_EVENTS
             )
         if landed.revision > acked:
-            await self._tell_strangers(queue, landed)
-            self._acknowledge(queue, landed)
+            await self._take_over(queue, landed)
             log.info("stream_reconciled", stream=queue.name, revision=landed.revision, landed=landed.count)
 
     def _acknowledge(self, queue: StreamQueue, landed: Landed) -> None:
-        self.outbox.cursors.acknowledge(
-            queue.number,
-            revision=landed.revision,
-            event_id=landed.event_id,
-            position=landed.position,
-            count=landed.count,
-        )
+        _move(self.outbox.cursors, queue, landed)
+        self._acknowledged(queue, landed)
+
+    def _acknowledged(self, queue: StreamQueue, landed: Landed) -> None:
+        if landed.revision != NO_STREAM:
+            self.trust.acknowledge_unplaced()
+        if landed.event_id is not None:
+            queue.marks.note(Mark(landed.revision, landed.event_id))
         self.queues.forwarded(queue, landed.position)
 
-    async def _tell_strangers(self, queue: StreamQueue, landed: Landed) -> None:
+    async def _take_over(self, queue: StreamQueue, landed: Landed) -> None:
+        """Acknowledge what was read, and tell of what is not ours."""
         if landed.foreign is not None:
             self.on_foreign(queue, landed.foreign)
         if landed.estranged is None:
+            self._acknowledge(queue, landed)
             return
         event, origin = landed.estranged
         body: dict[str, Json] = {
@@ -176,53 +197,118 @@ class Verification:
                 f"{queue.name} has events of another life of this gateway, from revision {event.revision}"
             )
         log.error("outbox_restored", stream=queue.name, revision=landed.revision, run=str(origin.run))
-        await self.outbox.record(self.author.control(EventType.OUTBOX_RESTORED, {**body, "reason": "unknown_run"}))
+        restored = self.author.control(EventType.OUTBOX_RESTORED, {**body, "reason": "unknown_run"})
+        await self.outbox.record_move(restored, move=lambda cursors: _move(cursors, queue, landed))
+        self._acknowledged(queue, landed)
 
-    async def _went_back(self, queue: StreamQueue, acked: int) -> None:
-        """The store was restored or replaced: what it lost is pending again, as far as it is retained."""
-        tail: RecordedEvent | None = None
-        known: RecordedEvent | None = None
-        position, before = 0, None
-        while known is None:
+    async def _went_back(self, queue: StreamQueue, acked: int, *, fallen: int) -> None:
+        """The store was restored or replaced: what it lost is pending again, as far as it is retained.
+
+        `fallen` is the oldest revision known to hold another event, or none, where one of ours was acknowledged.
+        """
+        if not queue.is_suspect:
+            self.on_restored()
+        self.trust.forget()
+        remains = await self._remains(queue, fallen)
+        landed = remains.landed(self.outbox.cursors[queue.number].landed)
+        tail = remains.tail
+        async with self.outbox.hold(after=remains.position):
+            again = await self._count_retained(queue, after=remains.position, landed=landed)
+            gone = acked - remains.found - sum(revision <= acked for revision in remains.above)
+            body: dict[str, Json] = {
+                "stream": queue.name,
+                "expectedRevision": acked,
+                "foundRevision": remains.found,
+                "sentAgain": again,
+                "lost": max(0, gone - again),
+            }
+            log.error("event_store_restored", **body)
+            await self.outbox.record_move(
+                self.author.control(EventType.EVENT_STORE_RESTORED, body),
+                move=lambda cursors: cursors.rewind(
+                    queue.number,
+                    revision=NO_STREAM if tail is None else tail.revision,
+                    event_id=None if tail is None else tail.event_id,
+                    position=remains.position,
+                    count=again,
+                    landed=landed,
+                ),
+            )
+        self.queues.restart(queue, remains.position)
+        self._begin_marks(queue)
+
+    async def _remains(self, queue: StreamQueue, fallen: int) -> Remains:
+        """Find the newest event of ours below `fallen`, and what of ours stands above it."""
+        remains = Remains()
+        cursor = self.outbox.cursors[queue.number]
+        async for event in self._read_to_end(queue, from_revision=max(fallen, 0)):
+            remains.tail = event
+            position = await self._position_of_ours(queue, event)
+            if position is not None:
+                remains.above[event.revision] = position
+        async for event in self._read_to_start(queue, from_revision=None if remains.tail is None else fallen - 1):
+            remains.tail = remains.tail or event
+            position = await self._position_of_ours(queue, event)
+            if position is None:
+                continue
+            if not cursor.has_landed(position):
+                remains.known, remains.position = event, position
+                break
+            remains.above[event.revision] = position
+        return remains
+
+    async def _position_of_ours(self, queue: StreamQueue, event: RecordedEvent) -> int | None:
+        origin = await self._origin(queue, event)
+        return origin.position if origin.kinship is Kinship.OURS else None
+
+    async def _read_to_end(self, queue: StreamQueue, *, from_revision: int) -> AsyncIterator[RecordedEvent]:
+        """Read a stream forward. One that is not there has no events."""
+        page_size = PAGE_EVENTS
+        while page_size == PAGE_EVENTS:
             try:
-                page = await self.event_store.read_backward(queue.name, limit=PAGE_EVENTS, from_revision=before)
+                page = await self.event_store.read_forward(queue.name, from_revision=from_revision, limit=PAGE_EVENTS)
             except StreamNotFound:
-                break
-            tail = tail or next(iter(page), None)
+                return
             for event in page:
-                origin = await self._origin(queue, event)
-                if origin.kinship is Kinship.OURS and origin.position is not None:
-                    known, position = event, origin.position
-                    break
-            if not page or page[-1].revision == 0:
-                break
-            before = page[-1].revision - 1
-        found = NO_STREAM if known is None else known.revision
-        again = await self._count_retained(queue, after=position)
-        body: dict[str, Json] = {
-            "stream": queue.name,
-            "expectedRevision": acked,
-            "foundRevision": found,
-            "sentAgain": again,
-            "lost": max(0, acked - found - again),
-        }
-        log.error("event_store_restored", **body)
-        await self.outbox.record(self.author.control(EventType.EVENT_STORE_RESTORED, body))
-        self.outbox.cursors.rewind(
-            queue.number,
-            revision=NO_STREAM if tail is None else tail.revision,
-            event_id=None if tail is None else tail.event_id,
-            position=position,
-            count=again,
-        )
-        self.queues.restart(queue, position)
+                yield event
+                from_revision = event.revision + 1
+            page_size = len(page)
 
-    async def _count_retained(self, queue: StreamQueue, *, after: int) -> int:
+    async def _read_to_start(self, queue: StreamQueue, *, from_revision: int | None) -> AsyncIterator[RecordedEvent]:
+        """Read a stream backward, from its end where no revision is given. One that is not there has no events."""
+        while from_revision is None or from_revision >= 0:
+            try:
+                page = await self.event_store.read_backward(queue.name, limit=PAGE_EVENTS, from_revision=from_revision)
+            except StreamNotFound:
+                return
+            for event in page:
+                yield event
+                from_revision = event.revision - 1
+            if not page:
+                return
+
+    async def _count_retained(self, queue: StreamQueue, *, after: int, landed: list[Span]) -> int:
         """Count the entries between a position and what was forwarded: they will be sent again."""
         forwarded = min(self.outbox.cursors[queue.number].forwarded_position, queue.last_position)
         count = 0
         while after < forwarded:
             page = await self.outbox.read_after(after, bytes_max=RESENT_PAGE_BYTES)
-            count += sum(entry.stream == queue.number and entry.position <= forwarded for entry in page.entries)
+            count += sum(
+                entry.stream == queue.number and entry.position <= forwarded and not covers(landed, entry.position)
+                for entry in page.entries
+            )
             after = page.scanned_to
         return count
+
+
+def _move(cursors: Cursors, queue: StreamQueue, landed: Landed) -> None:
+    cursors.acknowledge(
+        queue.number,
+        revision=landed.revision,
+        event_id=landed.event_id,
+        position=landed.position,
+        count=landed.count,
+    )
+    if landed.revision != NO_STREAM:
+        # What was read may lie after the witness.
+        cursors.witness = None

@@ -3,13 +3,13 @@
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TypeAlias
 from uuid import UUID
 
 from edge.storage.block import CHECKSUM_SIZE
-from edge.storage.cursors import Cursor
+from edge.storage.cursors import Cursor, Span, Witness
 
 FORMAT = 1
 
@@ -19,6 +19,9 @@ LastSample: TypeAlias = tuple[UUID, int]
 _HEAD = struct.Struct("<BqII")
 _STREAM = struct.Struct("<IqqqI16s")
 _DEVICE = struct.Struct("<16sIB")
+_COUNT = struct.Struct("<I")
+_SPAN = struct.Struct("<Iqqq")
+_WITNESS = struct.Struct("<Iq16sq")
 # Stands for "no revision known"; NO_STREAM is -1 and known.
 _UNKNOWN = -2
 _NO_EVENT = bytes(16)
@@ -36,6 +39,7 @@ class CursorRow:
     position: int = 0
     streams: Mapping[int, Cursor] = field(default_factory=dict)
     devices: Mapping[str, LastSample] = field(default_factory=dict)
+    witness: Witness | None = None
 
 
 def encode_cursor_row(row: CursorRow) -> tuple[bytes, bytes]:
@@ -55,6 +59,11 @@ def encode_cursor_row(row: CursorRow) -> tuple[bytes, bytes]:
     for device_id, (run, sequence) in row.devices.items():
         name = device_id.encode()
         parts.extend((_DEVICE.pack(run.bytes, sequence, len(name)), name))
+    spans = [(stream, *span) for stream, cursor in row.streams.items() for span in cursor.landed]
+    parts += [_COUNT.pack(len(spans)), *(_SPAN.pack(*span) for span in spans)]
+    if row.witness is not None:
+        stream, revision, event_id, position = row.witness
+        parts.append(_WITNESS.pack(stream, revision, event_id.bytes, position))
     body = zlib.compress(b"".join(parts))
     return _checksum(body), body
 
@@ -85,7 +94,23 @@ def decode_cursor_row(checksum: bytes, body: bytes) -> CursorRow:
         at += _DEVICE.size
         devices[content[at : at + length].decode()] = (UUID(bytes=run), sequence)
         at += length
-    return CursorRow(position=position, streams=streams, devices=devices)
+    witness = _decode_rest(content, at, streams)
+    return CursorRow(position=position, streams=streams, devices=devices, witness=witness)
+
+
+def _decode_rest(content: bytes, at: int, streams: dict[int, Cursor]) -> Witness | None:
+    """Put spans into their streams' cursors; return the witness. An older release's row ends before both."""
+    if at == len(content):
+        return None
+    (span_count,) = _COUNT.unpack_from(content, at)
+    at += _COUNT.size
+    for stream, *span in _SPAN.iter_unpack(content[at : at + span_count * _SPAN.size]):
+        streams[stream] = replace(streams[stream], landed=(*streams[stream].landed, Span(*span)))
+    at += span_count * _SPAN.size
+    if at == len(content):
+        return None
+    stream, revision, event_id, position = _WITNESS.unpack_from(content, at)
+    return Witness(stream, revision, UUID(bytes=event_id), position)
 
 
 def _checksum(body: bytes) -> bytes:

@@ -2,9 +2,36 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import UUID
 
 from edge.storage.entry import Entry
+
+# A stream gets a span only by a restore that escaped notice until the stream had grown again. More are never needed.
+SPANS_MAX = 8
+
+
+class Span(NamedTuple):
+    """Entries of a stream, by position, that the event store holds although the cursor may stand before them."""
+
+    first: int
+    last: int
+    # Where the first of them stands in the stream.
+    revision: int
+
+
+def covers(spans: Iterable[Span], position: int) -> bool:
+    """Whether one of the spans holds an entry."""
+    return any(span.first <= position <= span.last for span in spans)
+
+
+class Witness(NamedTuple):
+    """The acknowledged event with the highest commit position of all streams."""
+
+    stream: int
+    revision: int
+    event_id: UUID
+    commit_position: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +53,17 @@ class Cursor:
     last_position: int = 0
     # Entries not yet forwarded. An estimate after `rewind` or a damaged block; exact again when the stream caught up.
     pending: int = 0
+    # What must not be sent again although it may come after `forwarded_position`.
+    landed: tuple[Span, ...] = ()
 
     @property
     def is_lagging(self) -> bool:
         """Whether entries of the stream are still to be forwarded."""
         return self.last_position > self.forwarded_position
+
+    def has_landed(self, position: int) -> bool:
+        """Whether the event store holds an entry that comes after the cursor."""
+        return covers(self.landed, position)
 
 
 NOWHERE = Cursor()
@@ -39,8 +72,11 @@ NOWHERE = Cursor()
 class Cursors:
     """The cursors of all streams, by the streams' numbers."""
 
-    def __init__(self, cursors: dict[int, Cursor] | None = None) -> None:
+    def __init__(self, cursors: dict[int, Cursor] | None = None, *, witness: Witness | None = None) -> None:
         self._cursors = dict(cursors or {})
+        # While this event stands in the event store, so does everything that the cursors call acknowledged. None: there
+        # is no event of which that is known. The forwarder sets it.
+        self.witness = witness
         # Called after each change, so that the row is written in time; the outbox sets it.
         self.on_change: Callable[[], None] = lambda: None
 
@@ -50,6 +86,10 @@ class Cursors:
     def all(self) -> dict[int, Cursor]:
         """All cursors, by stream."""
         return dict(self._cursors)
+
+    def copy(self) -> "Cursors":
+        """Return cursors that may be moved without moving these."""
+        return Cursors(self._cursors, witness=self.witness)
 
     def lagging(self) -> dict[int, Cursor]:
         """Return the cursors of the streams of which something is still to be forwarded, parked ones included."""
@@ -83,12 +123,19 @@ class Cursors:
             self._put(stream, replace(cursor, forwarded_position=position, pending=pending))
 
     def rewind(
-        self, stream: int, *, revision: int | None, event_id: UUID | None, position: int, count: int = 0
+        self,
+        stream: int,
+        *,
+        revision: int | None,
+        event_id: UUID | None,
+        position: int,
+        count: int = 0,
+        landed: Iterable[Span] = (),
     ) -> None:
         """Note that the event store went back: of this stream it only holds what is up to `position`.
 
-        Everything retained after it is pending again; `count`, where the caller knows it, is how many that are.
-        `revision` is the stream's last one, NO_STREAM, or None = find out (adopt).
+        Everything retained after it, except what has `landed` nevertheless, is pending again; `count`, where the caller
+        knows it, is how many that are. `revision` is the stream's last one, NO_STREAM, or None = find out (adopt).
         """
         cursor = self[stream]
         pending = max(cursor.pending, count, 1) if cursor.last_position > position else 0
@@ -100,8 +147,10 @@ class Cursors:
                 acked_event_id=event_id,
                 forwarded_position=position,
                 pending=pending,
+                landed=tuple(landed)[-SPANS_MAX:],
             ),
         )
+        self.witness = None
 
     def note_committed(self, entries: Iterable[Entry]) -> None:
         """Take in what a commit has just put on disk; only the outbox calls this."""
@@ -114,6 +163,7 @@ class Cursors:
                 forwarded_position=forwarded,
                 last_position=entry.position,
                 pending=cursor.pending + 1,
+                landed=cursor.landed,
             )
         self.on_change()
 

@@ -5,7 +5,8 @@ from typing import TypeAlias
 from uuid import UUID
 
 from edge.storage.batch import Batch
-from edge.storage.cursor_row import LastSample
+from edge.storage.cursor_row import CursorRow, LastSample
+from edge.storage.cursors import Cursors
 from edge.storage.entry import Entry
 from edge.storage.numbering import Numbering
 from edge.storage.recovery import Recovered
@@ -61,6 +62,15 @@ class Ledger:
     def last_samples(self) -> Mapping[str, LastSample]:
         """The last committed sample of each device."""
         return dict(self._last_samples)
+
+    def cursor_row(self, cursors: Cursors) -> CursorRow:
+        """Return what start must know, with these cursors."""
+        return CursorRow(
+            position=self.last_position,
+            streams=cursors.all(),
+            devices=self.last_samples(),
+            witness=cursors.witness,
+        )
 
     def is_known(self, run: UUID, position: int) -> bool:
         """Whether this file gave that position in that run."""

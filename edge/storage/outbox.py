@@ -6,7 +6,7 @@ their order: who has seen position n never sees a smaller one appear.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -18,22 +18,35 @@ from edge.storage.backlog import Backlog
 from edge.storage.cursors import Cursors
 from edge.storage.database import Database
 from edge.storage.entry import Entry, Page
+from edge.storage.errors import CommitFailed
 from edge.storage.intake import Intake
 from edge.storage.ledger import Ledger, Listener
 from edge.storage.quarantine import add_quarantined
-from edge.storage.recovery import begin_run, recover
+from edge.storage.recovery import begin_run, cursor_statement, recover
+from edge.storage.retention import Retention
 from edge.storage.statistics import OutboxStatistics
 from edge.storage.streams import StreamNames
 from edge.storage.transaction import OutboxTransaction
 from edge.storage.upkeep import Upkeep
 from edge.storage.writer import Writer
 
+# How often a disk that took no declaration is tried.
+DISK_RETRY_S = 1.0
+
 
 class Outbox:
     """The log as the other rooms see it. Made by `open_outbox`."""
 
     def __init__(
-        self, *, database: Database, ledger: Ledger, intake: Intake, backlog: Backlog, writer: Writer, clock: Clock
+        self,
+        *,
+        database: Database,
+        ledger: Ledger,
+        intake: Intake,
+        backlog: Backlog,
+        writer: Writer,
+        retention: Retention,
+        clock: Clock,
     ) -> None:
         # Reads between commits; every write goes through `transaction`.
         self.database = database
@@ -41,6 +54,7 @@ class Outbox:
         self._intake = intake
         self._backlog = backlog
         self._writer = writer
+        self._retention = retention
         self._clock = clock
 
     @property
@@ -181,6 +195,40 @@ class Outbox:
                 transaction.append(draft)
             transaction.on_commit(lambda: self._ledger.quarantined.add(entry.position))
 
+    def hold(self, *, after: int) -> AbstractAsyncContextManager[None]:
+        """Delete no entry above a position for the length of the context: what is counted in it can still be sent."""
+        return self._retention.hold(after=after)
+
+    async def record_move(self, declaration: Draft, *, move: Callable[[Cursors], None]) -> None:
+        """Write a control event, and the cursors as `move` changes them, in one commit. Raises CommitFailed.
+
+        A crash leaves both or neither, and CommitFailed means neither: what is declared is never declared again, and
+        never done undeclared.
+        """
+        position = 0
+        try:
+            async with self.transaction() as transaction:
+                position = transaction.append(declaration)
+                moved = self.cursors.copy()
+                move(moved)
+                statement = cursor_statement(self._ledger.cursor_row(moved))
+                await transaction.execute(statement.sql, statement.rows[0])
+                transaction.on_commit(lambda: move(self._ledger.cursors))
+        except CommitFailed:
+            await self._until_written_again()
+            entry = await self.find_entry(position)
+            if entry is None or entry.event_id != declaration.event_id:
+                raise
+            # It had come to disk after all.
+            move(self._ledger.cursors)
+
+    async def _until_written_again(self) -> None:
+        while True:
+            with suppress(CommitFailed):
+                async with self.transaction():
+                    return
+            await asyncio.sleep(DISK_RETRY_S)
+
     async def _set_parked(self, stream: int, reason: str | None, *declarations: Draft) -> None:
         async with self.transaction() as transaction:
             await transaction.execute(
@@ -236,16 +284,25 @@ async def open_outbox(
     ledger = Ledger(recovered, run=run)
     intake = Intake() if intake is None else intake
     backlog = Backlog(database, quarantined=ledger.quarantined)
+    retention = Retention(clock=clock, settings=settings)
     writer = Writer(
         database=database,
         ledger=ledger,
         intake=intake,
         backlog=backlog,
-        upkeep=Upkeep(run=run, clock=clock, settings=settings),
+        upkeep=Upkeep(run=run, clock=clock, settings=settings, retention=retention),
         clock=clock,
         settings=settings,
     )
     try:
-        yield Outbox(database=database, ledger=ledger, intake=intake, backlog=backlog, writer=writer, clock=clock)
+        yield Outbox(
+            database=database,
+            ledger=ledger,
+            intake=intake,
+            backlog=backlog,
+            writer=writer,
+            retention=retention,
+            clock=clock,
+        )
     finally:
         await writer.close()

@@ -57,7 +57,7 @@ async def recover(database: Database) -> Recovered:
     known revision: the forwarder adopts each and finds by the tail's metadata what had landed.
     """
     row = await _cursor_row(database)
-    cursors = Cursors(dict(row.streams))
+    cursors = Cursors(dict(row.streams), witness=row.witness)
     samples = dict(row.devices)
     last_position = max(row.position, await newest_position(database))
     backlog = Backlog(database)
@@ -87,7 +87,8 @@ async def recover(database: Database) -> Recovered:
 async def begin_run(database: Database, recovered: Recovered, *, run: UUID, now_ms: int) -> None:
     """Write down that a run has begun, and where the one before it ended: its last blocks say so only until they go."""
     position = recovered.last_position
-    row = CursorRow(position=position, streams=recovered.cursors.all(), devices=recovered.last_samples)
+    cursors = recovered.cursors
+    row = CursorRow(position=position, streams=cursors.all(), devices=recovered.last_samples, witness=cursors.witness)
     await database.write(
         [
             Statement("UPDATE runs SET last_position = ? WHERE number = (SELECT max(number) FROM runs)", [(position,)]),

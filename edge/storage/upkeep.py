@@ -1,7 +1,7 @@
 """What rides along with a commit now and then: the cursors' row, where the run is, and what has expired."""
 
-import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from edge.domain.clock import Clock
@@ -10,7 +10,7 @@ from edge.storage.cursor_row import CursorRow, LastSample
 from edge.storage.cursors import Cursors
 from edge.storage.database import Reader, Statement
 from edge.storage.recovery import cursor_statement
-from edge.storage.retention import ROWS_MIN, expired_ranges
+from edge.storage.retention import Retention
 
 # How late the cursors may be: start decodes what was committed since, and reconciles what was forwarded since.
 CURSORS_LATE_MAX_S = 10.0
@@ -20,16 +20,15 @@ CURSORS_LATE_S = 8.0
 # Timers are not finer.
 TICK_S = 0.001
 
-HOUR_MS = 3_600_000
-
 
 class Upkeep:
     """When the cursors' row is due, and what is written with it."""
 
-    def __init__(self, *, run: UUID, clock: Clock, settings: OutboxSettings) -> None:
+    def __init__(self, *, run: UUID, clock: Clock, settings: OutboxSettings, retention: Retention) -> None:
         self._run = run
         self._clock = clock
         self._settings = settings
+        self._retention = retention
         self._changed_at_s: float | None = None
 
     def note_change(self) -> bool:
@@ -74,6 +73,7 @@ class Upkeep:
     def _late_s(self, changed_at_s: float) -> float:
         return self._clock.monotonic_s() - changed_at_s
 
+    @asynccontextmanager
     async def statements(
         self,
         reader: Reader,
@@ -82,22 +82,15 @@ class Upkeep:
         cursors: Cursors,
         last_samples: Mapping[str, LastSample],
         everything: bool,
-    ) -> list[Statement]:
-        """Say what to write. `everything`: forwarded entries go whatever their age, because the file is full."""
-        row = CursorRow(position=last_position, streams=cursors.all(), devices=last_samples)
-        # The end of time, where there is no room for waiting.
-        before_ms = (
-            sys.maxsize if everything else self._clock.unix_ms() - int(self._settings.keep_forwarded_h * HOUR_MS)
-        )
-        expired = await expired_ranges(
-            reader,
-            through=cursors.forwarded_through(last_position),
-            before_ms=before_ms,
-            rows_min=1 if everything else ROWS_MIN,
-        )
-        # Deleting comes first: in a full file it makes the room for the rest.
-        return [
-            *expired,
-            Statement("UPDATE runs SET last_position = ? WHERE run = ?", [(last_position, self._run.bytes)]),
-            cursor_statement(row),
-        ]
+    ) -> AsyncIterator[list[Statement]]:
+        """Say what to write, within the context. `everything`: forwarded entries go whatever their age, because the file is full."""
+        row = CursorRow(position=last_position, streams=cursors.all(), devices=last_samples, witness=cursors.witness)
+        async with self._retention.expired(
+            reader, through=cursors.forwarded_through(last_position), everything=everything
+        ) as expired:
+            # Deleting comes first: in a full file it makes the room for the rest.
+            yield [
+                *expired,
+                Statement("UPDATE runs SET last_position = ? WHERE run = ?", [(last_position, self._run.bytes)]),
+                cursor_statement(row),
+            ]

@@ -185,15 +185,15 @@ class Writer:
             return
         changed = self._upkeep.begin()
         try:
-            upkeep = await self._upkeep.statements(
+            async with self._upkeep.statements(
                 self._database,
                 last_position=self._ledger.last_position,
                 cursors=self._ledger.cursors,
                 last_samples=self._ledger.last_samples(),
                 everything=is_full,
-            )
-            # What the deletes free is there for the inserts.
-            await self._write(batch, [*upkeep, *batch.statements])
+            ) as upkeep:
+                # What the deletes free is there for the inserts.
+                await self._write(batch, [*upkeep, *batch.statements])
         except BaseException:
             self._upkeep.failed(changed)
             raise

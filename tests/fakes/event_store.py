@@ -56,6 +56,8 @@ class FakeEventStore:
         # Seconds each way; sleep(0) lets the others run even at zero.
         self.latency_s: Callable[[], float] = lambda: 0.0
         self.delayed: list[DelayedAppend] = []
+        # Whether the answer to an append that an earlier try had written tells the position it was given then.
+        self.repeats_positions: Callable[[], bool] = lambda: False
         self.reads: defaultdict[str, ReadCount] = defaultdict(ReadCount)
         # Calls of append per stream, lost ones included.
         self.append_calls: defaultdict[str, int] = defaultdict(int)
@@ -64,10 +66,10 @@ class FakeEventStore:
 
     # --- EventStore
 
-    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> None:
-        await self.append_as(stream, events, expected_revision)
+    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> int | None:
+        return await self.append_as(stream, events, expected_revision)
 
-    async def append_as(self, stream: str, events: Sequence[NewEvent], expected: int | Weak) -> None:
+    async def append_as(self, stream: str, events: Sequence[NewEvent], expected: int | Weak) -> int | None:
         """Append as a client does, through latency and faults, with a weak expectation if wanted."""
         call = DelayedAppend(stream, tuple(events), expected)
         self.append_calls[stream] += 1
@@ -87,10 +89,11 @@ class FakeEventStore:
             raise OutcomeUnknown("the request is late")
         if self.access_refused:
             raise AccessRefused("access refused")
-        self.append_now(stream, events, expected)
+        position = self.append_now(stream, events, expected)
         await asyncio.sleep(self.latency_s())
         if fault is Fault.LOST_ANSWER:
             raise OutcomeUnknown("the answer was lost")
+        return position
 
     async def read_forward(self, stream: str, *, from_revision: int, limit: int) -> list[RecordedEvent]:
         state = await self._readable(stream)
@@ -138,8 +141,8 @@ class FakeEventStore:
 
     # --- The server's side
 
-    def append_now(self, stream: str, events: Sequence[NewEvent], expected: int | Weak) -> None:
-        """Apply the server's rule at once. Also how a test plays a foreign writer."""
+    def append_now(self, stream: str, events: Sequence[NewEvent], expected: int | Weak) -> int | None:
+        """Apply the server's rule at once; return the commit position. Also how a test plays a foreign writer."""
         if sum(len(event.data) + len(event.metadata) + 2 * len(event.type) for event in events) > self.append_bytes_max:
             raise AppendTooLarge(f"the limit is {self.append_bytes_max} bytes")
         if any(self.refuses(event) for event in events):
@@ -153,6 +156,10 @@ class FakeEventStore:
             known = known_strongly(state, events, expected)
         if events and not known:
             self._write(stream, events)
+            return self.streams[stream].positions[-1]
+        if known and not isinstance(expected, Weak) and self.repeats_positions():
+            return state.positions[expected + len(events)]
+        return None
 
     def _known_weakly(self, stream: str, state: StreamState, events: Sequence[NewEvent], expected: Weak) -> bool:
         if expected is Weak.EXISTS and state.soft_deleted:
@@ -180,6 +187,7 @@ class FakeEventStore:
                 revision=state.last + 1,
             )
             state.events.append(recorded)
+            state.positions.append(self.log_length() - 1)
             self.recent.setdefault(event.event_id, (stream, recorded.revision))
         while len(self.recent) > self.recent_max:
             del self.recent[next(iter(self.recent))]
@@ -233,6 +241,10 @@ class FakeEventStore:
         """All events ever written to the stream, hidden ones included; not counted as a read."""
         return list(self.streams.get(stream, StreamState()).events)
 
+    def log_length(self) -> int:
+        """How many events all streams hold; the next one's commit position is told from it."""
+        return sum(len(state.events) for state in self.streams.values())
+
     def _wake(self) -> None:
         for changed in self._changed:
             changed.set()
@@ -262,4 +274,7 @@ class FakeEventStore:
 
 
 def _copied(streams: dict[str, StreamState]) -> dict[str, StreamState]:
-    return {name: replace(state, events=list(state.events)) for name, state in streams.items()}
+    return {
+        name: replace(state, events=list(state.events), positions=list(state.positions))
+        for name, state in streams.items()
+    }

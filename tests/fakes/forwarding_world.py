@@ -103,10 +103,11 @@ class Seam:
         self._point = point
         self.subscribe = store.subscribe
 
-    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> None:
+    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> int | None:
         self._point()
-        await self._store.append(stream, events, expected_revision=expected_revision)
+        position = await self._store.append(stream, events, expected_revision=expected_revision)
         self._point()
+        return position
 
     async def read_forward(self, stream: str, *, from_revision: int, limit: int) -> list[RecordedEvent]:
         self._point()

@@ -33,6 +33,8 @@ class StreamState:
     """One stream as the server keeps it; an event's index is its revision."""
 
     events: list[RecordedEvent] = field(default_factory=list)
+    # Where each of them stands in the order of the whole store.
+    positions: list[int] = field(default_factory=list)
     truncated_before: int = 0
     soft_deleted: bool = False
     tombstoned: bool = False

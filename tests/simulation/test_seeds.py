@@ -54,11 +54,12 @@ def test_a_seed_plays_the_same_story_each_time(tmp_path: Path) -> None:
 class AnySeam(Seam):
     """An append that does not say where it belongs."""
 
-    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> None:
+    async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> int | None:
         del expected_revision
         self._point()
-        await self._store.append_as(stream, events, Weak.ANY)
+        position = await self._store.append_as(stream, events, Weak.ANY)
         self._point()
+        return position
 
 
 class MarksFirst(StreamForwarder):

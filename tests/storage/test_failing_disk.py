@@ -2,13 +2,14 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from structlog.testing import capture_logs
 
+from edge.domain.event_store import NO_STREAM
 from edge.domain.settings import OutboxSettings
 from edge.storage.connection import connect_in_thread
 from edge.storage.database import open_database
@@ -16,7 +17,7 @@ from edge.storage.entry import Entry
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox, open_outbox
 from fakes.inline_sqlite import InlineConnect, disk_error
-from fakes.outbox_drafts import Drafting, all_entries, virtual_outbox
+from fakes.outbox_drafts import Drafting, all_entries, as_after_power_cut, virtual_outbox
 from fakes.virtual_time import VirtualClock, run_virtual
 
 SMALL = OutboxSettings(max_size_mb=1)
@@ -291,3 +292,27 @@ async def _filled(outbox: Outbox, drafting: Drafting) -> asyncio.Task[None]:
         flushing = asyncio.create_task(outbox.flush())
         await asyncio.sleep(0.1)
     return flushing
+
+
+@pytest.mark.parametrize("although_done", [True, False])
+def test_a_declaration_and_the_cursors_it_speaks_of_stand_or_fall_together(tmp_path: Path, although_done: bool) -> None:
+    async def main() -> None:
+        disk, drafting = Disk(), Drafting()
+        async with virtual_outbox(tmp_path, connect=disk.connect) as outbox:
+            outbox.offer(drafting.sample())
+            await outbox.flush()
+            number = outbox.streams.number("sensorReadings-g.d1")
+            outbox.cursors.acknowledge(number, revision=0, event_id=uuid4(), position=1)
+            disk.fail(code=sqlite3.SQLITE_IOERR_FSYNC, times=1, although_done=although_done)
+            with nullcontext() if although_done else pytest.raises(CommitFailed):
+                await outbox.record_move(
+                    drafting.control(),
+                    move=lambda cursors: cursors.rewind(number, revision=NO_STREAM, event_id=None, position=0),
+                )
+            assert outbox.cursors[number].is_lagging is although_done
+            crashed = as_after_power_cut(tmp_path, tmp_path / "crashed")
+        async with virtual_outbox(crashed) as outbox:
+            assert outbox.cursors[number].acked_revision == (NO_STREAM if although_done else None)
+            assert len(await all_entries(outbox)) == 1 + although_done
+
+    run_virtual(main)

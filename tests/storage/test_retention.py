@@ -4,9 +4,9 @@ from uuid import uuid4
 
 from edge.domain.settings import OutboxSettings
 from edge.storage.outbox import Outbox
-from edge.storage.retention import ROWS_MIN
+from edge.storage.retention import ROWS_MIN, Retention
 from fakes.outbox_drafts import GATEWAY_STREAM, Drafting, all_entries, as_after_power_cut, virtual_outbox
-from fakes.virtual_time import run_virtual
+from fakes.virtual_time import VirtualClock, run_virtual
 
 SETTINGS = OutboxSettings(keep_forwarded_h=1)
 HOUR_S = 3600.0
@@ -114,5 +114,42 @@ def test_what_was_deleted_is_never_still_owed_after_a_crash(tmp_path: Path) -> N
         async with virtual_outbox(crashed) as outbox:
             assert outbox.cursors.lagging() == {}
             assert outbox.last_position == 150
+
+    run_virtual(main)
+
+
+def test_nothing_goes_that_is_held_and_all_goes_afterwards(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, settings=SETTINGS) as outbox:
+            await fill(outbox, Drafting(), 300)
+            acknowledge(outbox, 300)
+            await asyncio.sleep(2 * HOUR_S)
+            async with outbox.hold(after=120), outbox.hold(after=150):
+                await outbox.flush()
+                assert await positions(outbox) == list(range(121, 301))
+            acknowledge(outbox, 300)
+            await asyncio.sleep(10)
+            await outbox.flush()
+            assert await positions(outbox) == []
+
+    run_virtual(main)
+
+
+def test_a_hold_waits_for_the_delete_that_was_decided_before_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, settings=SETTINGS) as outbox:
+            retention = Retention(clock=VirtualClock(), settings=SETTINGS)
+            holds: list[int] = []
+
+            async def hold() -> None:
+                async with retention.hold(after=0):
+                    holds.append(0)
+
+            async with retention.expired(outbox.database, through=1, everything=True):
+                holding = asyncio.create_task(hold())
+                await asyncio.sleep(1)
+                assert not holds
+            await holding
+            assert holds
 
     run_virtual(main)
