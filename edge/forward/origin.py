@@ -8,6 +8,9 @@ from uuid import UUID
 
 from edge.domain.event import RecordedEvent
 
+# What SQLite can hold as an integer, and so the last position or sequence that a file could ever give.
+NUMBER_MAX = 2**63 - 1
+
 
 class Kinship(Enum):
     """How an event in one of our streams relates to this database."""
@@ -32,8 +35,8 @@ class Origin:
 def origin_of(event: RecordedEvent, *, gateway_id: str, is_known: Callable[[UUID, int], bool]) -> Origin:
     """Find out whose an event is. Whatever cannot be read is somebody else's."""
     metadata = _object(event.metadata)
-    run, position = _run(metadata.get("run")), metadata.get("position")
-    if run is None or not isinstance(position, int) or _object(event.data).get("gatewayId") != gateway_id:
+    run, position = _run(metadata.get("run")), _number(metadata.get("position"))
+    if run is None or position is None or _object(event.data).get("gatewayId") != gateway_id:
         return Origin(kinship=Kinship.FOREIGN)
     kinship = Kinship.OURS if is_known(run, position) else Kinship.ESTRANGED
     return Origin(kinship=kinship, run=run, position=position)
@@ -51,11 +54,10 @@ class Facts:
 def facts_of(data: bytes, metadata: bytes) -> Facts:
     """Read an event of our own."""
     body = _object(data)
-    run, device_id, sequence = _object(metadata).get("run"), body.get("deviceId"), body.get("sequence")
     return Facts(
-        run=run if isinstance(run, str) else None,
-        device_id=device_id if isinstance(device_id, str) else None,
-        sequence=sequence if isinstance(sequence, int) else None,
+        run=_text(_object(metadata).get("run")),
+        device_id=_text(body.get("deviceId")),
+        sequence=_number(body.get("sequence")),
     )
 
 
@@ -72,3 +74,18 @@ def _run(value: object) -> UUID | None:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def _number(value: object) -> int | None:
+    """Return a position or sequence as this file gives them: from 1 on."""
+    # JSON's `true` would pass for the integer 1.
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 < value <= NUMBER_MAX else None
+
+
+def _text(value: object) -> str | None:
+    # JSON can escape half a character, which could not be written again.
+    if not isinstance(value, str) or any("\ud800" <= character <= "\udfff" for character in value):
+        return None
+    return value

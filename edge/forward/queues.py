@@ -104,6 +104,8 @@ class Queues:
         self._is_unreadable = False
         self.size = 0
         self.by_stream: dict[int, StreamQueue] = {}
+        # Streams that may lag; who does not is dropped when the backlog head looks.
+        self._behind: set[int] = set()
         for number in outbox.streams.numbers():
             self._open(number)
         outbox.attach(self._take_live)
@@ -117,7 +119,12 @@ class Queues:
             last_position=max(cursor.last_position, cursor.forwarded_position),
         )
         self.by_stream[number] = queue
+        self._note_lag(queue)
         return queue
+
+    def _note_lag(self, queue: StreamQueue) -> None:
+        if queue.lags:
+            self._behind.add(queue.number)
 
     def _take_live(self, entries: Sequence[Entry]) -> None:
         """The live head: called right after each commit. A queue that is full makes its stream lag."""
@@ -131,6 +138,7 @@ class Queues:
             queue.last_position = entry.position
             if contiguous and self._fits(queue, entry):
                 self._put(queue, entry)
+            self._note_lag(queue)
         self._room.set()
 
     def _fits(self, queue: StreamQueue, entry: Entry) -> bool:
@@ -153,6 +161,7 @@ class Queues:
     def restart(self, queue: StreamQueue, position: int) -> None:
         """Begin a stream again after a position."""
         self._freed(queue.restart(position))
+        self._note_lag(queue)
         self._room.set()
 
     def _freed(self, size: int) -> None:
@@ -187,11 +196,12 @@ class Queues:
 
     def _lagging(self) -> dict[int, StreamQueue]:
         """Streams with more on disk and room in memory; a parked one takes no part."""
-        parked = self._outbox.streams.parked()
+        self._behind = {number for number in self._behind if self.by_stream[number].lags}
+        parked = self._outbox.streams.parked() if self._behind else {}
         return {
             number: queue
-            for number, queue in self.by_stream.items()
-            if queue.lags and number not in parked and queue.size <= STREAM_BYTES_MAX // 2
+            for number in self._behind
+            if number not in parked and (queue := self.by_stream[number]).size <= STREAM_BYTES_MAX // 2
         }
 
     def _has_landed(self, entry: Entry) -> bool:

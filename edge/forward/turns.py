@@ -1,40 +1,42 @@
 """Whose turn it is: streams with something to do, control streams first, each at most once in flight."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 
 
 class Turns:
-    """Hands out streams to the workers."""
+    """Hands out streams to the workers. Whatever the number of streams, each call costs the same."""
 
     def __init__(self, *, is_control: Callable[[int], bool]) -> None:
         self._is_control = is_control
-        # In the order in which the work came up.
-        self._waiting: dict[int, None] = {}
-        self._in_flight: set[int] = set()
+        # Streams that can be taken, in the order in which their work came up. A dict would look at all that were taken
+        # from its front before.
+        self._control: OrderedDict[int, None] = OrderedDict()
+        self._telemetry: OrderedDict[int, None] = OrderedDict()
+        # A stream in flight, and whether something came up for it meanwhile: then its next turn begins at `release`.
+        self._in_flight: dict[int, bool] = {}
         self._stirred = asyncio.Event()
 
     def add(self, stream: int) -> None:
         """Something is to be done for a stream."""
-        if stream not in self._waiting:
-            self._waiting[stream] = None
-            self._stirred.set()
+        if stream in self._in_flight:
+            self._in_flight[stream] = True
+            return
+        waiting = self._control if self._is_control(stream) else self._telemetry
+        waiting[stream] = None
+        self._stirred.set()
 
     async def take(self) -> int:
         """Wait for the next stream; it is in flight until `release`."""
-        while (stream := self._next()) is None:
+        while not (waiting := self._control or self._telemetry):
             self._stirred.clear()
             await self._stirred.wait()
-        del self._waiting[stream]
-        self._in_flight.add(stream)
+        stream, _ = waiting.popitem(last=False)
+        self._in_flight[stream] = False
         return stream
 
     def release(self, stream: int) -> None:
         """A worker is done with a stream for now."""
-        self._in_flight.discard(stream)
-        if stream in self._waiting:
-            self._stirred.set()
-
-    def _next(self) -> int | None:
-        free = [stream for stream in self._waiting if stream not in self._in_flight]
-        return next(filter(self._is_control, free), free[0] if free else None)
+        if self._in_flight.pop(stream):
+            self.add(stream)
