@@ -205,8 +205,8 @@ class EventStoreSettings:
 
     def _mistakes(self) -> Iterator[str]:
         scheme, separator, _ = self.uri.partition("://")
-        if not separator or scheme not in {"esdb", "esdb+discover"}:
-            yield "uri must start with esdb:// or esdb+discover://"
+        if not separator or scheme.removesuffix("+discover") not in {"esdb", "kurrentdb"}:
+            yield "uri must start with esdb:// or esdb+discover:// (kurrentdb:// is the same)"
         for name in ("append_timeout_s", "read_timeout_s"):
             if not 1 <= getattr(self, name) <= 120:
                 yield f"{name} is {getattr(self, name)}; it must be from 1 to 120"

@@ -35,6 +35,11 @@ class CallFailure:
     detail_type: str | None = None
     reason: str = ""
 
+    @property
+    def is_not_ready(self) -> bool:
+        """Whether the server said "Server Is Not Ready" or "Server Is Busy": it did not even try."""
+        return (self.detail_type or "").endswith("Empty")
+
     def __str__(self) -> str:
         parts = [part for part in (self.code, self.detail_type, self.reason) if part]
         return ": ".join([self.kind, *parts])
@@ -71,8 +76,8 @@ def _certain_append_error(failure: CallFailure) -> EventStoreError | None:
 
 
 def _was_turned_away(failure: CallFailure) -> bool:
-    """Whether the server said that it did not even try: "Server Is Not Ready", "Server Is Busy", not the leader."""
-    return failure.kind == "NodeIsNotLeader" or (failure.detail_type or "").endswith("Empty")
+    """Whether the server said that it did not even try."""
+    return failure.kind == "NodeIsNotLeader" or failure.is_not_ready
 
 
 def read_error(failure: CallFailure) -> EventStoreError:

@@ -1,0 +1,234 @@
+"""The nodes of the event store, and the one that leads.
+
+Only the leader is spoken to: what it has confirmed is there. The library looks for it inside some of its calls only, and a
+read fails outside of them. So the looking is done here, for all calls alike: a node that fails is given up, a node that
+is silent is doubted, and the next call first looks for the leader, at all nodes that are known.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import grpc.aio
+import structlog
+from esdbclient.protos.Grpc import gossip_pb2
+
+from edge.event_store.cancellation import CallEnded
+from edge.event_store.node import Access, Node
+
+log = structlog.get_logger(__name__)
+
+# An election takes 3 s (leader dead) to 10 s (leader frozen). A call waits for its end, so that no back-off of a caller
+# stands between the new leader and the first call to it.
+LOOK_TIMEOUT_S = 10.0
+# The next node is asked when one has not answered for so long: asking all at once fills a thin link with handshakes.
+ASK_NEXT_S = 1.0
+# How often a node is asked during an election. An answer is less than 1 kB.
+ASK_AGAIN_S = 1.0
+
+
+class LeaderNotFound(Exception):  # noqa: N818 - named by what is the matter
+    """No node that can be reached leads. The text says what each of them said."""
+
+
+class Cluster:
+    """Gives the node that leads. At most one look for it is under way; belongs to one event loop.
+
+    A single named node (`esdb://host`) is never replaced by another one, for an address that a network's owner chose may
+    be the only one that can be reached.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self.is_single = not access.is_cluster
+        self._access = access
+        self._present: Node | None = None
+        self._is_doubted = False
+        # In the order in which they are asked. Members that gossip named stay known: the named seed may be dead itself.
+        self._known = list(access.seeds)
+        self._looking = asyncio.Lock()
+        self._failed_looks = 0
+        self._failure = ""
+        self._last_leader: str | None = None
+
+    async def leader(self) -> Node:
+        """Return the node that leads, after looking for it where that is not known. Raises LeaderNotFound."""
+        failed_looks = self._failed_looks
+        while self._present is None or self._is_doubted:
+            async with self._looking:
+                if self._failed_looks != failed_looks:
+                    # The look that this call waited for has failed; another one would find the same.
+                    raise LeaderNotFound(self._failure)
+                if self._present is None or self._is_doubted:
+                    await self._look()
+        return self._present
+
+    async def give_up(self, node: Node, *, leader: str | None = None) -> None:
+        """Take note that a node is gone, or that it is not the leader; `leader` is the one it named.
+
+        Ends all calls on it. Of no effect for a node that was given up before.
+        """
+        if node is not self._present:
+            return
+        self._present = None
+        self._ask_last(node.target)
+        if leader is not None:
+            self._ask_first(leader)
+        await node.retire()
+
+    def doubt(self, node: Node) -> None:
+        """Take note that a node was silent. It stays the leader if it says so itself: a slow link is not a dead one."""
+        if node is self._present and not self.is_single:
+            self._is_doubted = True
+
+    async def close(self) -> None:
+        """Let the channel go."""
+        if self._present is not None:
+            await self._present.retire()
+
+    async def _look(self) -> None:
+        if self.is_single:
+            self._present = self._access.open(self._known[0])
+            return
+        if self._present is not None:
+            # A healthy one answers on the channel that there is, and no other node need be asked.
+            self._ask_first(self._present.target)
+        try:
+            found = await _find_leader(self._access, self._known, self._present)
+        except LeaderNotFound as error:
+            self._failed_looks += 1
+            self._failure = str(error)
+            raise
+        self._learn(found.members)
+        former, self._present, self._is_doubted = self._present, found.node, False
+        if former is not None and former is not found.node:
+            self._ask_last(former.target)
+            await former.retire()
+        if self._last_leader not in {None, found.node.target}:
+            log.info("event_store_leader_changed", node=found.node.target, before=self._last_leader)
+        self._last_leader = found.node.target
+
+    def _learn(self, members: Iterable[gossip_pb2.MemberInfo]) -> None:
+        """Know the seeds and the members that there are now."""
+        targets = [_target_of(member) for member in members]
+        self._known = [target for target in self._known if target in {*targets, *self._access.seeds}]
+        self._known += [target for target in targets if target not in self._known]
+
+    def _ask_first(self, target: str) -> None:
+        self._known = [target, *(known for known in self._known if known != target)]
+
+    def _ask_last(self, target: str) -> None:
+        self._known = [*(known for known in self._known if known != target), target]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    node: Node
+    members: tuple[gossip_pb2.MemberInfo, ...]
+
+
+async def _find_leader(access: Access, targets: Sequence[str], present: Node | None) -> _Found:
+    """Ask these nodes, and those they name, which one leads. Raises LeaderNotFound; leaves no other channel open."""
+    look = _Look(access, present)
+    found: _Found | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await look.run(targets, tasks)
+        found = look.found
+    finally:
+        for node in look.opened:
+            if found is None or node is not found.node:
+                await node.retire()
+    if found is None:
+        raise LeaderNotFound(f"looking for the leader: {look.story()}")
+    return found
+
+
+class _Look:
+    """One look for the leader: nodes are asked again and again until one says of itself that it leads.
+
+    What a node says of another one does not do: of a frozen leader the others say for seconds that it leads.
+    """
+
+    def __init__(self, access: Access, present: Node | None) -> None:
+        self.found: _Found | None = None
+        self.opened: list[Node] = []
+        self._access = access
+        self._present = present
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        # What each node said last, and which of them answered.
+        self._said: dict[str, str] = {}
+        self._answering: set[str] = set()
+        # A node gave an answer that names no other node to ask.
+        self._heard = asyncio.Event()
+
+    async def run(self, targets: Sequence[str], tasks: asyncio.TaskGroup) -> None:
+        """Ask until the leader is found, or no node answers at all, or time is up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                for target in targets:
+                    self._ask(target, tasks)
+                    await self._wait(ASK_NEXT_S)
+                # While a node answers, an election is under way.
+                while self._answering or len(self._said) < len(self._asking):
+                    await self._wait(ASK_AGAIN_S)
+                    if self.found is not None:
+                        break
+        for task in self._asking.values():
+            task.cancel()
+
+    def story(self) -> str:
+        """Tell what each node said."""
+        return "; ".join(f"{target} {self._said.get(target, 'does not answer')}" for target in self._asking)
+
+    async def _wait(self, wait_s: float) -> None:
+        """Wait for an answer, but not longer."""
+        if self.found is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._heard.wait()
+            self._heard.clear()
+
+    def _ask(self, target: str, tasks: asyncio.TaskGroup) -> None:
+        if self.found is None and target not in self._asking:
+            self._asking[target] = tasks.create_task(self._keep_asking(target, tasks), name=f"gossip {target}")
+
+    async def _keep_asking(self, target: str, tasks: asyncio.TaskGroup) -> None:
+        node = self._present
+        while True:
+            if node is None or node.target != target or node.is_retired:
+                node = self._access.open(target)
+                self.opened.append(node)
+            try:
+                members = await node.members()
+            except (grpc.aio.AioRpcError, grpc.aio.UsageError, CallEnded) as error:
+                why = error.details() or error.code().name if isinstance(error, grpc.aio.AioRpcError) else str(error)
+                self._said[target] = f"does not answer ({why})"
+                self._answering.discard(target)
+                self._heard.set()
+            else:
+                self._answering.add(target)
+                self._take_in(node, members, tasks)
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    def _take_in(self, node: Node, members: Sequence[gossip_pb2.MemberInfo], tasks: asyncio.TaskGroup) -> None:
+        leaders = [_target_of(member) for member in members if _leads(member)]
+        # A node that is alone may know itself by an address that is not ours for it.
+        if node.target in leaders or (leaders and len(members) == 1):
+            self.found = self.found or _Found(node=node, members=tuple(members))
+            self._heard.set()
+            return
+        self._said[node.target] = f"is not the leader (it names {', '.join(leaders) or 'none'})"
+        for leader in leaders:
+            self._ask(leader, tasks)
+        if not leaders:
+            self._heard.set()
+
+
+def _leads(member: gossip_pb2.MemberInfo) -> bool:
+    # Of a dead node gossip tells the last state.
+    return member.is_alive and member.state == gossip_pb2.MemberInfo.Leader
+
+
+def _target_of(member: gossip_pb2.MemberInfo) -> str:
+    return f"{member.http_end_point.address}:{member.http_end_point.port}"
