@@ -36,7 +36,7 @@ peers:
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
 	else echo "not installed, so their tests are skipped: apt-get install$$missing" >&2; fi
 
-# The slower proof: more seeds, more kills. Not part of `make test`. On each Python that is installed, also by pyenv:
+# The slower proof: more seeds, more kills, more failovers. Not part of `make test`. On each Python that is installed, also by pyenv:
 # what differs between them (the stop, cancellation, SQLite) shows in these tests first.
 VERSIONS := 3.11 3.12 3.13
 faults: peers
@@ -49,7 +49,7 @@ faults: peers
 	done
 
 faults-once: $(VENV)/ready-dev
-	GREENHOUSE_EDGE_SEEDS=3000 GREENHOUSE_EDGE_KILLS=100 GREENHOUSE_EDGE_DISTURBED_READS=60000 \
+	GREENHOUSE_EDGE_SEEDS=3000 GREENHOUSE_EDGE_KILLS=100 GREENHOUSE_EDGE_FAILOVERS=500 GREENHOUSE_EDGE_DISTURBED_READS=60000 \
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --timeout 1800 tests/simulation tests/system tests/control tests/drivers/modbus tests/peers
 
 bench: $(VENV)/ready

@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json
+import logging
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -188,7 +189,10 @@ async def _ask(
     """Append the update and wait for its answer; without a time-out only compose it."""
     from edge.configure.producer import Streams, ask, compose, wait_for_answer
     from edge.event_store.client import open_event_store
+    from edge.operate.logs import configure_logs
 
+    # Lines of a log would stand between the results.
+    configure_logs(level=logging.ERROR)
     names = settings.streams
     streams = Streams(
         configuration=names.configuration.format(site=settings.site.id, gateway=settings.gateway_id),

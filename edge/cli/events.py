@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import os
 import random
 import signal
@@ -137,7 +138,10 @@ async def _tail(
 ) -> None:
     from edge.event_store.client import open_event_store
     from edge.event_store.tail import Tail
+    from edge.operate.logs import configure_logs
 
+    # Lines of a log would stand between the events.
+    configure_logs(level=logging.ERROR)
     reading = asyncio.current_task()
     assert reading is not None
     # Ctrl-C is how following ends; it is no failure.

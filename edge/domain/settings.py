@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from edge.domain.quantity import Conversion
 
@@ -207,6 +208,9 @@ class EventStoreSettings:
         scheme, separator, _ = self.uri.partition("://")
         if not separator or scheme.removesuffix("+discover") not in {"esdb", "kurrentdb"}:
             yield "uri must start with esdb:// or esdb+discover:// (kurrentdb:// is the same)"
+        for option, value in parse_qsl(urlsplit(self.uri).query):
+            if option.lower() == "nodepreference" and value.lower() != "leader":
+                yield "uri: nodePreference must be leader, which is also the default: no other node takes appends"
         for name in ("append_timeout_s", "read_timeout_s"):
             if not 1 <= getattr(self, name) <= 120:
                 yield f"{name} is {getattr(self, name)}; it must be from 1 to 120"

@@ -264,7 +264,7 @@ def _failure(error: Exception) -> CallFailure:
     kind = type(error).__name__
     if isinstance(error, NodeIsNotLeader):
         return CallFailure(
-            kind=kind, reason="this node is not the leader: let the URI name all nodes, or use esdb+discover://"
+            kind=kind, reason="this node is not the leader: name all nodes in the URI, or use esdb+discover://"
         )
     if isinstance(said, grpc.aio.AioRpcError):
         return CallFailure(kind=kind, code=said.code().name, reason=said.details() or "")

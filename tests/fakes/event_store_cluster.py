@@ -52,7 +52,7 @@ class ClusterNode:
     _proxy: TcpProxy | None = None
     _listener: asyncio.Server | None = None
     _server: grpc.aio.Server | None = None
-    _faults: Faults = field(default_factory=Faults)
+    faults: Faults = field(default_factory=Faults)
 
     @property
     def address(self) -> str:
@@ -74,8 +74,8 @@ class ClusterNode:
         else:
             pair = (self.tls.private_key, self.tls.certificate_chain)
             inner = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
-        self._faults = Faults()
-        streams_pb2_grpc.add_StreamsServicer_to_server(_NodeStreams(self, self._faults), server)  # type: ignore[no-untyped-call]
+        self.faults = Faults()
+        streams_pb2_grpc.add_StreamsServicer_to_server(_NodeStreams(self), server)  # type: ignore[no-untyped-call]
         gossip_pb2_grpc.add_GossipServicer_to_server(_NodeGossip(self), server)  # type: ignore[no-untyped-call]
         await server.start()
         self.instance_id = str(uuid4())
@@ -94,14 +94,14 @@ class ClusterNode:
         self._proxy.cut()
         self.is_frozen = False
         # Ends the subscriptions that still wait on the log.
-        self._faults.unavailable = True
+        self.faults.unavailable = True
         self.log.wake()
         await server.stop(None)
         await self._listener.wait_closed()
 
     def say_goodbye(self) -> None:
         """Refuse and end all calls, as a node does after SIGTERM."""
-        self._faults.unavailable = True
+        self.faults.unavailable = True
         self.log.wake()
 
     def freeze(self) -> None:
@@ -225,8 +225,8 @@ class Cluster:
 class _NodeStreams(Streams):
     """The calls, answered only by the leader where they require it. The method names are the wire's."""
 
-    def __init__(self, node: ClusterNode, faults: Faults) -> None:
-        super().__init__(node.log, faults, Access(), append_bytes_max=APPEND_BYTES_MAX, ticks=_ticks)
+    def __init__(self, node: ClusterNode) -> None:
+        super().__init__(node.log, node.faults, Access(), append_bytes_max=APPEND_BYTES_MAX, ticks=_ticks)
         self._node = node
 
     async def BatchAppend(  # noqa: N802
@@ -234,6 +234,8 @@ class _NodeStreams(Streams):
     ) -> AsyncIterator[streams_pb2.BatchAppendResp]:
         self._node.appends += 1
         await self._refuse_as_follower(context)
+        # A server may send its headers long before an answer.
+        await context.send_initial_metadata(())
         if self._node.state != MemberInfo.Leader and self._requires_leader(context):
             async for request in request_iterator:
                 not_ready = wire.status(empty_pb2.Empty(), code_pb2.UNKNOWN)
