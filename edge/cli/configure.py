@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
+import structlog
 
 from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_TEMPORARY
 
@@ -189,10 +190,9 @@ async def _ask(
     """Append the update and wait for its answer; without a time-out only compose it."""
     from edge.configure.producer import Streams, ask, compose, wait_for_answer
     from edge.event_store.client import open_event_store
-    from edge.operate.logs import configure_logs
 
     # Lines of a log would stand between the results.
-    configure_logs(level=logging.ERROR)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     names = settings.streams
     streams = Streams(
         configuration=names.configuration.format(site=settings.site.id, gateway=settings.gateway_id),

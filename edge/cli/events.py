@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
 from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_TEMPORARY, EXIT_USAGE
 
@@ -138,10 +139,9 @@ async def _tail(
 ) -> None:
     from edge.event_store.client import open_event_store
     from edge.event_store.tail import Tail
-    from edge.operate.logs import configure_logs
 
     # Lines of a log would stand between the events.
-    configure_logs(level=logging.ERROR)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     reading = asyncio.current_task()
     assert reading is not None
     # Ctrl-C is how following ends; it is no failure.

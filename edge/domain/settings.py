@@ -210,7 +210,7 @@ class EventStoreSettings:
             yield "uri must start with esdb:// or esdb+discover:// (kurrentdb:// is the same)"
         for option, value in parse_qsl(urlsplit(self.uri).query):
             if option.lower() == "nodepreference" and value.lower() != "leader":
-                yield "uri: nodePreference must be leader, which is also the default: no other node takes appends"
+                yield "uri must not prefer another node than the leader (nodePreference): no other one takes appends"
         for name in ("append_timeout_s", "read_timeout_s"):
             if not 1 <= getattr(self, name) <= 120:
                 yield f"{name} is {getattr(self, name)}; it must be from 1 to 120"

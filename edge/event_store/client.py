@@ -44,7 +44,7 @@ Answer = TypeVar("Answer")
 # A server takes 100 calls on one connection; one more would wait without a word. Subscriptions need a few as well.
 CALLS_MAX = 64
 
-_LIBRARY_ERRORS = (EventStoreDBClientException, grpc.aio.UsageError, grpc.RpcError, CallEnded, LeaderNotFound)
+_LIBRARY_ERRORS = (EventStoreDBClientException, grpc.aio.UsageError, grpc.RpcError, CallEnded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class GrpcEventStore:
 
         try:
             position = await self._made(timeout_s, send)
-        except TimeoutError as error:
-            message = f"no answer within {timeout_s} s"
+        except (TimeoutError, LeaderNotFound) as error:
+            message = str(error) or f"no answer within {timeout_s} s"
             raise (OutcomeUnknown(message) if attempts else EventStoreUnavailable(message)) from error
         except _LIBRARY_ERRORS as error:
             raise append_error(_failure(error), attempts=attempts) from error
@@ -172,8 +172,8 @@ class GrpcEventStore:
         timeout_s = self._settings.read_timeout_s
         try:
             return await self._made(timeout_s, call)
-        except TimeoutError as error:
-            raise EventStoreUnavailable(f"no answer within {timeout_s} s") from error
+        except (TimeoutError, LeaderNotFound) as error:
+            raise EventStoreUnavailable(str(error) or f"no answer within {timeout_s} s") from error
         except _LIBRARY_ERRORS as error:
             raise read_error(_failure(error)) from error
 

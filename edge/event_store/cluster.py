@@ -166,16 +166,17 @@ class _Look:
         """Ask until the leader is found, or no node answers at all, or time is up."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_TIMEOUT_S):
-                for target in targets:
-                    self._ask(target, tasks)
-                    await self._wait(ASK_NEXT_S)
-                # While a node answers, an election is under way.
-                while self._answering or len(self._said) < len(self._asking):
-                    await self._wait(ASK_AGAIN_S)
-                    if self.found is not None:
-                        break
+                await self._ask_all(targets, tasks)
         for task in self._asking.values():
             task.cancel()
+
+    async def _ask_all(self, targets: Sequence[str], tasks: asyncio.TaskGroup) -> None:
+        for target in targets:
+            self._ask(target, tasks)
+            await self._wait(ASK_NEXT_S)
+        # While a node answers, an election is under way.
+        while self.found is None and (self._answering or len(self._said) < len(self._asking)):
+            await self._wait(ASK_AGAIN_S)
 
     def story(self) -> str:
         """Tell what each node said."""
@@ -202,8 +203,7 @@ class _Look:
             try:
                 members = await node.members()
             except (grpc.aio.AioRpcError, grpc.aio.UsageError, CallEnded) as error:
-                why = error.details() or error.code().name if isinstance(error, grpc.aio.AioRpcError) else str(error)
-                self._said[target] = f"does not answer ({why})"
+                self._said[target] = f"does not answer ({_cause(error)})"
                 self._answering.discard(target)
                 self._heard.set()
             else:
@@ -223,6 +223,12 @@ class _Look:
             self._ask(leader, tasks)
         if not leaders:
             self._heard.set()
+
+
+def _cause(error: Exception) -> str:
+    """Name the cause. gRPC says first what it did, and the cause last."""
+    said = error.details() or error.code().name if isinstance(error, grpc.aio.AioRpcError) else str(error)
+    return said.rpartition(": ")[2]
 
 
 def _leads(member: gossip_pb2.MemberInfo) -> bool:

@@ -16,6 +16,7 @@ from edge.domain.event import NewEvent
 from edge.domain.event_store import NO_STREAM
 from edge.domain.settings import EventStoreSettings
 from edge.event_store.client import open_event_store
+from fakes.event_store_cluster import running_cluster
 from fakes.event_store_subjects import new_event
 
 pytestmark = pytest.mark.system
@@ -139,6 +140,21 @@ async def test_tail_of_a_site_prints_its_own_streams_only(tmp_path: Path) -> Non
         "sensorReadings-north-1.bench3-climate",
         "gateway-north-1",
     ]
+
+
+async def test_following_goes_on_at_the_next_leader_of_a_cluster_and_prints_nothing_but_events() -> None:
+    async with running_cluster() as cluster:
+        await _append(cluster.uri, "one", [new_event()])
+        tail = await _start("events", "tail", "--uri", cluster.uri, "--stream", "one", "--follow")
+        assert tail.stdout is not None
+        lines = [await tail.stdout.readline()]
+        await cluster.kill(cluster.nodes[0])
+        await _append(cluster.uri, "one", [new_event()], after=0)
+        lines += [await tail.stdout.readline()]
+        tail.send_signal(signal.SIGTERM)
+        _, out, _ = await _ended(tail)
+    assert [json.loads(line)["revision"] for line in lines] == [0, 1]
+    assert not out
 
 
 async def test_following_survives_the_end_and_start_of_the_store(tmp_path: Path) -> None:

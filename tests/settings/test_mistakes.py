@@ -40,6 +40,7 @@ POINT = f"{DEVICE}.point.air_temperature"
         ("  address = 3", "  max_silence_s = 4", f"19:3: {DEVICE}.max_silence_s: max_silence_s is 4; the device is asked"),
         ("poll_interval_s = 5", "poll_interval_s = 0", "13:1: connection[0].poll_interval_s: poll_interval_s is 0; it must be"),
         ('host = "127.0.0.1"', 'host = "tcp://a:b@c"', "11:1: connection[0].host: host must not hold user and password"),
+        ("esdb://127.0.0.1:2113?tls=false", "esdb+discover://a?tls=false&nodePreference=follower", "6:1: event_store.uri: uri must not prefer another node"),
         ("[[connection]]", "[connection]", "8:1: connection: must be an array of tables: [[connection]]"),
         ("device.point.air_temperature", "device.point.air_temprature", f"21:5: {DEVICE}.point.air_temprature: the profile 'clima' has no"),
         ("device.point.air_temperature", "device.point.dew_point", f"21:5: {DEVICE}.point.dew_point: the profile 'clima' has no point"),
