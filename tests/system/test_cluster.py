@@ -57,7 +57,8 @@ DEVICE = """
 
 
 def opened(cluster: Cluster) -> AbstractAsyncContextManager[GrpcEventStore]:
-    return open_event_store(EventStoreSettings(uri=cluster.uri, append_timeout_s=1, read_timeout_s=1))
+    """A client of the test's own. The machine may be busy when all there is is read at the end."""
+    return open_event_store(EventStoreSettings(uri=cluster.uri, append_timeout_s=1, read_timeout_s=60))
 
 
 def site_file(folder: Path, uri: str) -> Path:
