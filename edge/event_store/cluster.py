@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+import grpc
 import grpc.aio
 import structlog
 from esdbclient.protos.Grpc import gossip_pb2
@@ -227,7 +228,11 @@ class _Look:
 
 def _cause(error: Exception) -> str:
     """Name the cause. gRPC says first what it did, and the cause last."""
-    said = error.details() or error.code().name if isinstance(error, grpc.aio.AioRpcError) else str(error)
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return str(error)
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "it says nothing"
+    said: str = error.details() or error.code().name
     return said.rpartition(": ")[2]
 
 

@@ -22,8 +22,6 @@ from edge.event_store.cancellation import CallEnded, cancellation_kept
 RECONNECT_FIRST_MS = 500
 RECONNECT_LONGEST_MS = 5_000
 
-# How long one node may take to name the members. A thin link needs seconds for TLS; other nodes are asked meanwhile.
-GOSSIP_TIMEOUT_S = 5.0
 # How long calls on a node that is given up may wait on: for an answer that is on its way.
 RETIRED_GRACE_S = 1.0
 
@@ -57,12 +55,14 @@ class Node:
         self._bounds: set[asyncio.Timeout] = set()
         self.is_retired = False
         self._gossip = gossip_pb2_grpc.GossipStub(channel)  # type: ignore[no-untyped-call]
+        # 5 s, if the URI does not say otherwise: a thin link needs seconds for TLS, and other nodes are asked meanwhile.
+        self._gossip_timeout_s = access.spec.options.GossipTimeout
 
     async def members(self) -> list[gossip_pb2.MemberInfo]:
         """Ask which nodes there are, and what they do. Raises AioRpcError, UsageError, CallEnded."""
         with cancellation_kept():
             info: gossip_pb2.ClusterInfo = await self._gossip.Read(
-                shared_pb2.Empty(), timeout=GOSSIP_TIMEOUT_S, metadata=self.metadata, credentials=self.credentials
+                shared_pb2.Empty(), timeout=self._gossip_timeout_s, metadata=self.metadata, credentials=self.credentials
             )
         return list(info.members)
 
@@ -104,7 +104,10 @@ class Node:
 
 
 class Access:
-    """What opens channels to the nodes: addresses, credentials, certificates. Raises EventStoreMisconfigured."""
+    """What opens channels to the nodes: addresses, credentials, certificates. Raises EventStoreMisconfigured.
+
+    The URI's MaxDiscoverAttempts and DiscoveryInterval are not used, since looking for the leader is bounded in time.
+    """
 
     def __init__(self, settings: EventStoreSettings, credential: str | None, keepalive: Keepalive) -> None:
         # Never connected: it reads the URI and the files that the URI names.

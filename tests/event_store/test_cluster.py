@@ -21,7 +21,7 @@ from edge.domain.settings import EventStoreSettings
 from edge.event_store.client import GrpcEventStore, open_event_store
 from edge.event_store.embedded.faults import SILENCE_BEFORE_COMMIT
 from edge.event_store.embedded.server import Tls
-from edge.event_store.node import GOSSIP_TIMEOUT_S, Keepalive
+from edge.event_store.node import Keepalive
 from fakes.event_store_cluster import Cluster, running_cluster
 from fakes.event_store_subjects import new_event
 
@@ -155,7 +155,8 @@ async def test_former_leader_that_goes_on_after_its_frost_misleads_no_call(clust
 async def test_frozen_node_that_is_named_first_does_not_hold_up_the_first_call(cluster: Cluster) -> None:
     cluster.freeze(cluster.nodes[0])
     await cluster.until_elected()
-    async with opened(cluster.uri) as store, asyncio.timeout(GOSSIP_TIMEOUT_S):
+    uri = f"{cluster.uri}&GossipTimeout=60"
+    async with opened(uri) as store, asyncio.timeout(LONG_S):
         await append(store)
 
 
