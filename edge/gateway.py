@@ -205,16 +205,23 @@ async def _put_together(
     fleet = Fleet(settings.connections, effective, author=author)
     drivers = make_drivers(settings, fleet, find_credential)
     appends, updates = event_stores
+    forwarder = Forwarder(event_store=appends, outbox=outbox, author=author, clock=author.clock, chance=random.random)
     return Gateway(
         settings=settings,
         author=author,
         outbox=outbox,
         fleet=fleet,
         collectors=await _collectors(settings, drivers, fleet, outbox, author),
-        forwarder=Forwarder(
-            event_store=appends, outbox=outbox, author=author, clock=author.clock, chance=random.random
+        forwarder=forwarder,
+        configurator=Configurator(
+            event_store=updates,
+            outbox=outbox,
+            fleet=fleet,
+            author=author,
+            chance=random.random,
+            on_reached=forwarder.hurry,
+            on_lost=forwarder.doubt,
         ),
-        configurator=Configurator(event_store=updates, outbox=outbox, fleet=fleet, author=author, chance=random.random),
     )
 
 

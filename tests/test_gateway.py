@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import edge.gateway
+from edge.domain.backoff import Backoff
 from edge.domain.driver import Driver, DriverContext, DriverKind, DriverMisconfigured
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
@@ -22,9 +23,11 @@ from edge.domain.settings import (
     SiteSettings,
     StreamTemplates,
 )
+from edge.forward import link
 from edge.gateway import Gateway, open_gateway
 from edge.settings.credentials import CredentialMissing
 from fakes.collect_site import connection, device, group
+from fakes.event_store import FakeEventStore
 from fakes.outbox_drafts import all_entries
 from fakes.scripted_driver import ScriptedGroupDriver, good
 
@@ -223,3 +226,47 @@ async def test_what_a_driver_raises_does_not_end_the_gateway_and_a_request_to_st
         broker.arrivals.put_nowait([Sample(device_id="roof", readings={"air_temperature": good()})])
         await until(gateway, EventType.SENSOR_READING_RECEIVED, "roof")
         await until(gateway, EventType.ALARM_RAISED)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> FakeEventStore:
+    """Both clients of the gateway reach the same store."""
+    fake = FakeEventStore()
+
+    @asynccontextmanager
+    async def open_fake(*_: object, **__: object) -> AsyncIterator[FakeEventStore]:
+        yield fake
+
+    monkeypatch.setattr(edge.gateway, "open_event_store", open_fake)
+    return fake
+
+
+async def stands(store: FakeEventStore, event_type: EventType) -> None:
+    async with asyncio.timeout(30):
+        while event_type not in [event.type for event in store.events("gateway-north-1")]:  # noqa: ASYNC110 - it polls
+            await asyncio.sleep(0.01)
+
+
+async def test_a_subscription_that_ends_has_the_forwarder_look_whether_the_store_went_back(
+    drivers: Drivers, tmp_path: Path, store: FakeEventStore
+) -> None:
+    # Nothing that would be sent later, and would show it as well.
+    async with running(replace(site(tmp_path), connections=())):
+        await stands(store, EventType.SITE_FILE_LOADED)
+        store.restore({})
+        await stands(store, EventType.EVENT_STORE_RESTORED)
+        await stands(store, EventType.SITE_FILE_LOADED)
+    assert not drivers.made
+
+
+async def test_a_subscription_that_succeeds_ends_the_forwarders_wait(
+    drivers: Drivers, tmp_path: Path, store: FakeEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "LINK_BACKOFF", Backoff(first_s=3600.0, longest_s=3600.0))
+    store.go_down()
+    async with running(replace(site(tmp_path), connections=())) as gateway:
+        while gateway.forwarder.status().state is not link.LinkState.UNREACHABLE:  # noqa: ASYNC110 - it polls
+            await asyncio.sleep(0.01)
+        store.restart()
+        await stands(store, EventType.GATEWAY_STARTED)
+    assert not drivers.made

@@ -21,6 +21,7 @@ from edge.domain.event_store import (
     CaughtUp,
     EventStore,
     EventStoreError,
+    EventStoreUnavailable,
     StreamDeleted,
 )
 from edge.storage.answers import remove_old_answers, remove_pending_above
@@ -80,12 +81,17 @@ class Configurator:
         fleet: DeviceFleet,
         author: Author,
         chance: Callable[[], float],
+        on_reached: Callable[[], None],
+        on_lost: Callable[[], None],
     ) -> None:
         self._event_store = event_store
         self._outbox = outbox
         self._fleet = fleet
         self._author = author
         self._chance = chance
+        # What the forwarder wants to know: the event store took the subscription; it did not, or ended it.
+        self._on_reached = on_reached
+        self._on_lost = on_lost
         self._announcer = Announcer(outbox=outbox, author=author, fleet=fleet)
         self._stream = author.stream(author.streams.configuration)
         self._failures = 0
@@ -98,6 +104,8 @@ class Configurator:
                 await self._announcer.announce()
                 await self._follow()
             except (EventStoreError, CommitFailed) as error:
+                if isinstance(error, EventStoreUnavailable):
+                    self._on_lost()
                 await self._wait_after(error)
 
     async def _wait_after(self, error: EventStoreError | CommitFailed) -> None:
@@ -123,6 +131,7 @@ class Configurator:
         await desk.open()
         after = NO_STREAM if resumed_at is None else resumed_at.revision
         async with self._event_store.subscribe(self._stream, after_revision=after) as items:
+            self._on_reached()
             await self._work(desk, items)
 
     async def _work(self, desk: Desk, items: AsyncIterator[RecordedEvent | CaughtUp]) -> None:

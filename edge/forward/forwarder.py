@@ -114,6 +114,10 @@ class Forwarder:
         """Note that the event store may have been restored, because a subscription to it ended."""
         self._trust.doubt()
 
+    def hurry(self) -> None:
+        """Note that another client has reached the event store: do not wait for the end of a back-off."""
+        self._link.hurry()
+
     async def _prove(self) -> None:
         """Look after each doubt whether the store still holds what it acknowledged; all streams together, or each."""
         while True:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 
 import structlog
@@ -41,14 +42,23 @@ class Link:
         self._chance = chance
         self._failures = 0
         self._resume_at_s = 0.0
+        self._hurried = asyncio.Event()
 
     async def ready(self) -> None:
         """Wait until it is time to try (again)."""
         # A loss in the meantime may have moved the moment on.
         if self.state is LinkState.PARKED:
             await asyncio.Event().wait()
-        while (wait_s := self._resume_at_s - self._clock.monotonic_s()) > 0:  # noqa: ASYNC110 - it waits for a time
-            await asyncio.sleep(wait_s)
+        while (wait_s := self._resume_at_s - self._clock.monotonic_s()) > 0:
+            self._hurried.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """Try at once: another client has just reached the event store."""
+        self._resume_at_s = self._clock.monotonic_s()
+        self._hurried.set()
 
     def lost(self, generation: int, error: Exception, *, state: LinkState = LinkState.UNREACHABLE) -> bool:
         """Note a failure of a call that began in `generation`; whether it is news."""

@@ -278,3 +278,22 @@ def test_the_stop_of_the_daemon_is_not_swallowed(world: World) -> None:
                     await task
 
     run_virtual(main)
+
+
+def test_whoever_else_uses_the_store_hears_that_a_subscription_began_and_that_it_ended(world: World) -> None:
+    async def main() -> None:
+        async with world.started() as gateway, asyncio.TaskGroup() as tasks:
+            tasks.create_task(gateway.settle(1000))
+            await asyncio.sleep(100)
+            assert world.heard == ["reached"]
+            world.store.break_subscriptions()
+            await asyncio.sleep(100)
+            assert world.heard == ["reached", "lost", "reached"]
+            world.store.go_down()
+            await asyncio.sleep(100)
+            assert set(world.heard[3:]) == {"lost"}
+            world.store.restart()
+            await asyncio.sleep(100)
+            assert world.heard[-1] == "reached"
+
+    run_virtual(main)

@@ -193,6 +193,8 @@ class World:
         self.directory = directory
         self.settings = settings or make_settings()
         self.store = FakeEventStore()
+        # What the forwarder was told of the event store.
+        self.heard: list[str] = []
 
     def publish(self, *events: NewEvent, stream: str = STREAM) -> list[UUID]:
         """Append as a producer does."""
@@ -225,7 +227,13 @@ class World:
             effective, _ = await load_effective(outbox.database, settings.devices())
             fleet = FakeFleet(settings, effective)
             configurator = Configurator(
-                event_store=self.store, outbox=outbox, fleet=fleet, author=author, chance=lambda: 0.5
+                event_store=self.store,
+                outbox=outbox,
+                fleet=fleet,
+                author=author,
+                chance=lambda: 0.5,
+                on_reached=lambda: self.heard.append("reached"),
+                on_lost=lambda: self.heard.append("lost"),
             )
             yield Gateway(outbox, fleet, author, configurator)
 
