@@ -82,7 +82,7 @@ class Gateway:
         async with asyncio.TaskGroup() as parent:
             writer = parent.create_task(self.outbox.run(), name="writer")
             # First in the queue, so first on disk; a disk that takes nothing must not keep anybody from stopping.
-            for draft in (self._started(), self._site_file_loaded()):
+            for draft in (self._started(), self._site_file_loaded(), *self._without_connection()):
                 self.outbox.offer(draft)
             try:
                 await self._run_components(stop)
@@ -160,6 +160,14 @@ class Gateway:
         body = {"file": self.settings.file.name, "digest": self.settings.digest, "devices": devices}
         return self.author.control(EventType.SITE_FILE_LOADED, body)
 
+    def _without_connection(self) -> list[Draft]:
+        """Clear the alarms of connections that are not used any more: nothing comes through them that would."""
+        return [
+            self.author.alarm_cleared(alarm.identity)
+            for alarm in self.outbox.alarms
+            if alarm.identity.connection_id not in {None, *self.collectors}
+        ]
+
 
 @asynccontextmanager
 async def open_gateway(
@@ -202,7 +210,7 @@ async def _put_together(
 ) -> Gateway:
     # What of it is not usable any more, the configurator says.
     effective, _ = await load_effective(outbox.database, settings.devices())
-    fleet = Fleet(settings.connections, effective, author=author)
+    fleet = Fleet(settings.connections, effective, author=author, alarms=outbox.alarms)
     drivers = make_drivers(settings, fleet, find_credential)
     appends, updates = event_stores
     forwarder = Forwarder(event_store=appends, outbox=outbox, author=author, clock=author.clock, chance=random.random)

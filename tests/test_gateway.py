@@ -104,14 +104,20 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
             await task
 
 
-async def until(gateway: Gateway, event_type: EventType, device_id: str | None = None) -> dict[str, Any]:
+async def until(
+    gateway: Gateway, event_type: EventType, device_id: str | None = None, *, connection_id: str | None = None
+) -> dict[str, Any]:
     """Wait for an event of this run; its data."""
     async with asyncio.timeout(30):
         while True:
             for entry in await all_entries(gateway.outbox):
                 data: dict[str, Any] = json.loads(entry.data)
                 is_ours = json.loads(entry.metadata)["run"] == str(gateway.author.run)
-                if is_ours and entry.type == event_type and device_id in {None, data.get("deviceId")}:
+                is_about = device_id in {None, data.get("deviceId")} and connection_id in {
+                    None,
+                    data.get("connectionId"),
+                }
+                if is_ours and entry.type == event_type and is_about:
                     return data
             await asyncio.sleep(0.01)
 
@@ -270,3 +276,18 @@ async def test_a_subscription_that_succeeds_ends_the_forwarders_wait(
         store.restart()
         await stands(store, EventType.GATEWAY_STARTED)
     assert not drivers.made
+
+
+async def test_the_alarm_of_a_connection_that_is_removed_is_cleared_at_the_next_start(
+    drivers: Drivers, tmp_path: Path
+) -> None:
+    settings = site(tmp_path)
+    both = replace(settings, connections=(*settings.connections, connection(device("bench"), connection_id="line")))
+    async with running(both) as gateway:
+        for driver in drivers.made.values():
+            driver.arrivals.put_nowait(ZeroDivisionError("odd"))
+        raised = [await until(gateway, EventType.ALARM_RAISED, connection_id=name) for name in ("broker", "line")]
+        assert [data["connectionId"] for data in raised] == ["broker", "line"]
+    async with running(settings) as gateway:
+        assert (await until(gateway, EventType.ALARM_CLEARED))["connectionId"] == "line"
+        assert [alarm.identity.connection_id for alarm in gateway.outbox.alarms] == ["broker"]

@@ -52,7 +52,7 @@ class Collector:
         """Collect for ever; ends by cancellation only."""
         connection = self._fleet.connection(self._settings.id)
         devices = self._fleet.devices(self._settings.id)
-        outcomes = Outcomes(connection, devices, ControlEvents(self._outbox, self._author), self._clock)
+        outcomes = Outcomes(connection, devices, ControlEvents(self._outbox, self._author), self._author)
         watch = CallWatch(devices, outcomes, self._clock)
         owner: Polling | Receiving
         # A third party's class that can do both is asked: it then speaks only when it is.
@@ -63,6 +63,7 @@ class Collector:
             owner = self._receiving(self._driver, connection, devices, outcomes, watch)
             owner.adoption = self._adoption(owner)
         self._fleet.attach(self._settings.id, owner.configured)
+        outcomes.begin()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(watch.run(), name=f"watch-{self._settings.id}")

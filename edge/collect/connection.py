@@ -35,7 +35,7 @@ class ConnectionState:
     # Polls one of its devices before its time; None where devices speak by themselves.
     poll_now: Callable[[str], Awaitable[None]] | None
 
-    def __init__(self, connection_id: str) -> None:
+    def __init__(self, connection_id: str, *, has_alarm: bool = False) -> None:
         self.id = connection_id
         self.is_open = False
         self.last_error: str | None = None
@@ -45,8 +45,8 @@ class ConnectionState:
         self.failures = 0
         # Faults of the driver in a row since the last answer or opening.
         self.faults = 0
-        # An alarm is open for a fault that no single device had.
-        self.has_alarm = False
+        # An alarm is open for a fault that no single device had; raised in this run or an earlier one.
+        self.has_alarm = has_alarm
         # The call of the driver that has not returned for too long: until it does, nothing is measured behind it.
         self.stalled: DriverCall | None = None
         self.seen = tuple

@@ -1,22 +1,24 @@
 """The events a collector writes about its devices, and their way to the outbox without waiting."""
 
+import json
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
+from uuid import UUID
 
 import structlog
 
 from edge.collect.device import DeviceState
 from edge.collect.refusals import Refused
-from edge.domain.alarm import AlarmIdentity, AlarmKind
-from edge.domain.author import Author
-from edge.domain.clock import rfc3339
+from edge.domain.alarm import AlarmIdentity, AlarmKind, OpenAlarm, lost_device
+from edge.domain.author import Author, encode_json
+from edge.domain.clock import ClockState, Moment, rfc3339
 from edge.domain.event import Draft, EventType, Json
+from edge.storage.alarms import OpenAlarms
 
 # Some hours of a flapping device while the disk takes nothing; each is less than 1 KiB.
 WAITING_MAX = 1000
-# The alarm that says: a driver broke its contract.
-DRIVER_FAULT = "driver_fault"
 
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +34,41 @@ class Outbox(Protocol):
 
     def hurry(self) -> None:
         """Commit now what waits."""
+
+
+def device_fault(device_id: str) -> AlarmIdentity:
+    """Return the alarm that says: the driver broke its contract at a device."""
+    return AlarmIdentity(alarm=AlarmKind.DRIVER_FAULT, device_id=device_id)
+
+
+def connection_fault(connection_id: str) -> AlarmIdentity:
+    """Return the alarm that says: the driver broke its contract, and no single device was concerned."""
+    return AlarmIdentity(alarm=AlarmKind.DRIVER_FAULT, connection_id=connection_id)
+
+
+def lost_since(alarms: OpenAlarms, device_id: str) -> Moment | None:
+    """Return since when a device is lost, as an earlier run told it; None if it is not."""
+    lost = alarms.find(lost_device(device_id))
+    if lost is None:
+        return None
+    fields = json.loads(lost.body)
+    return Moment(
+        unix_ms=fields["unixMs"],
+        uptime_ms=fields["uptimeMs"],
+        boot_id=UUID(fields["bootId"]),
+        clock=ClockState(fields["clock"]),
+    )
+
+
+def _moment_text(moment: Moment) -> str:
+    return encode_json(
+        {
+            "unixMs": moment.unix_ms,
+            "uptimeMs": moment.uptime_ms,
+            "bootId": str(moment.boot_id),
+            "clock": moment.clock.value,
+        }
+    )
 
 
 class ControlEvents:
@@ -52,37 +89,36 @@ class ControlEvents:
         while self._waiting and self._outbox.offer(self._waiting[0]):
             self._waiting.popleft()
 
-    def connection_lost(self, state: DeviceState, *, reason: str, since_ms: int, detail: str) -> None:
-        """Write that a device does not answer any more."""
+    def connection_lost(self, state: DeviceState, *, reason: str, since: Moment, detail: str) -> None:
+        """Write that a device does not answer any more; it is remembered as lost with the same commit."""
         body: dict[str, Json] = {
             "reason": reason,
-            "since": rfc3339(since_ms),
+            "since": rfc3339(since.unix_ms),
             "attempts": state.availability.failures,
             "detail": detail,
         }
-        self._write(EventType.DEVICE_CONNECTION_LOST, state, body)
+        lost = OpenAlarm(
+            identity=lost_device(state.id), message=detail, raised_at_ms=since.unix_ms, body=_moment_text(since)
+        )
+        self._send(replace(self._draft(EventType.DEVICE_CONNECTION_LOST, state, body), opens=lost))
 
-    def connection_restored(self, state: DeviceState, *, lost_for_s: float) -> None:
-        """Write that a device answers again."""
-        self._write(EventType.DEVICE_CONNECTION_RESTORED, state, {"lostForS": round(lost_for_s, 3)})
+    def connection_restored(self, state: DeviceState, *, since: Moment, lost_for_s: float | None) -> None:
+        """Write that a device answers again, and for how long it did not, if that can be known."""
+        body: dict[str, Json] = {"since": rfc3339(since.unix_ms)}
+        if lost_for_s is not None:
+            body["lostForS"] = round(lost_for_s, 3)
+        draft = self._draft(EventType.DEVICE_CONNECTION_RESTORED, state, body)
+        self._send(replace(draft, closes=lost_device(state.id)))
 
-    def alarm_raised(self, state: DeviceState, *, message: str) -> None:
-        """Write that the driver failed at a device in a way that is a bug."""
-        self._write(EventType.ALARM_RAISED, state, {"alarm": DRIVER_FAULT, "message": message})
+    def alarm_raised(self, identity: AlarmIdentity, message: str, *, state: DeviceState | None = None) -> None:
+        """Write that somebody must act; `state` is the device that the alarm is about, if it is about one."""
+        reference = None if state is None else state.reference
+        self._send(self._author.alarm_raised(identity, message, reference=reference))
 
-    def alarm_cleared(self, state: DeviceState) -> None:
-        """Write that the device is good again."""
-        self._write(EventType.ALARM_CLEARED, state, {"alarm": DRIVER_FAULT})
-
-    def connection_alarm_raised(self, connection_id: str, *, message: str) -> None:
-        """Write that the driver failed where no single device is concerned."""
-        body = {"alarm": DRIVER_FAULT, "connectionId": connection_id, "message": message}
-        self._send(self._author.control(EventType.ALARM_RAISED, body))
-
-    def connection_alarm_cleared(self, connection_id: str) -> None:
-        """Write that the connection is good again."""
-        body = {"alarm": DRIVER_FAULT, "connectionId": connection_id}
-        self._send(self._author.control(EventType.ALARM_CLEARED, body))
+    def alarm_cleared(self, identity: AlarmIdentity, *, state: DeviceState | None = None) -> None:
+        """Write that the cause of an alarm is gone."""
+        reference = None if state is None else state.reference
+        self._send(self._author.alarm_cleared(identity, reference=reference))
 
     def stall_raised(self, connection_id: str, state: DeviceState | None, *, message: str) -> None:
         """Write that a call of the driver does not return: a poll of a device, or one about the connection."""
@@ -109,17 +145,31 @@ class ControlEvents:
     def _draft(self, event_type: EventType, state: DeviceState, body: Mapping[str, Json]) -> Draft:
         return self._author.control(event_type, body, device_id=state.id, reference=state.reference)
 
-    def _write(self, event_type: EventType, state: DeviceState, body: Mapping[str, Json]) -> None:
-        self._send(self._draft(event_type, state, body))
-
     def _send(self, draft: Draft) -> None:
         self.offer_again()
         if not self._waiting and self._outbox.offer(draft):
             return
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._waiting) >= WAITING_MAX and not self._give_up_a_pair():
             _log.error("control_event_given_up", type=draft.type.value, waiting=WAITING_MAX)
             return
         self._waiting.append(draft)
+
+    def _give_up_a_pair(self) -> bool:
+        """Make room: give up the oldest opening that is closed again among what waits, with its closing.
+
+        What is written in the end then still says what stands. Giving up the newest event would leave a device lost, or
+        an alarm open, that is not.
+        """
+        opened: dict[AlarmIdentity, int] = {}
+        for place, draft in enumerate(self._waiting):
+            if draft.opens is not None:
+                opened[draft.opens.identity] = place
+            elif draft.closes in opened:
+                _log.error("control_events_given_up", type=draft.type.value, waiting=WAITING_MAX)
+                del self._waiting[place]
+                del self._waiting[opened[draft.closes]]
+                return True
+        return False
 
 
 def _stalled(connection_id: str, state: DeviceState | None) -> AlarmIdentity:

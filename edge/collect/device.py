@@ -7,6 +7,7 @@ from edge.collect.availability import Availability
 from edge.collect.reporting import Reported
 from edge.collect.sample_event import SampleTemplate
 from edge.domain.author import Author, Reference
+from edge.domain.clock import Moment
 from edge.domain.configuration import (
     EffectiveConfiguration,
     PointConfiguration,
@@ -65,17 +66,28 @@ class DeviceState:
     reported: dict[str, Reported]
 
     def __init__(
-        self, author: Author, settings: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str
+        self,
+        author: Author,
+        settings: DeviceSettings,
+        configuration: EffectiveConfiguration,
+        *,
+        connection_id: str,
+        lost_since: Moment | None = None,
+        has_alarm: bool = False,
     ) -> None:
         self._author = author
         self.id = settings.id
         self.settings = settings
         self.connection_id = connection_id
         self.in_force = make_ready(author, settings, configuration)
-        self.availability = Availability()
+        self.availability = Availability(is_lost=lost_since is not None)
+        # Since when it is lost, as the event says that told it, maybe in an earlier run.
+        self.lost_since = lost_since
         self.counters = Counters()
-        # Faults of the driver in a row; an alarm is open from the first until the device is good again.
+        # Faults of the driver in a row.
         self.faults = 0
+        # An alarm is open for a fault, from the first until the device is good again; raised in this run or an earlier one.
+        self.has_alarm = has_alarm
         self.last_error: str | None = None
         self.readings = {}
         self.read_s = {}
@@ -125,6 +137,7 @@ class DeviceState:
 
     def restored(self, now_s: float) -> None:
         """Note that the device, which was lost, answers again."""
+        self.lost_since = None
         self._warm_s = now_s + self.settings.warm_up_s
 
     def published_readings(self) -> dict[str, Reading]:

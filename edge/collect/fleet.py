@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from edge.collect.connection import ConnectionState
+from edge.collect.control_events import connection_fault, device_fault, lost_since
 from edge.collect.device import DeviceState
 from edge.collect.status import FleetStatus, Progress, connection_status, device_status
 from edge.domain.author import Author
@@ -10,6 +11,7 @@ from edge.domain.configuration import EffectiveConfiguration
 from edge.domain.driver import LatestReading
 from edge.domain.reading import Quality, Reason
 from edge.domain.settings import ConnectionSettings, DeviceSettings
+from edge.storage.alarms import OpenAlarms
 
 
 class Fleet:
@@ -21,15 +23,33 @@ class Fleet:
         configurations: Mapping[str, EffectiveConfiguration],
         *,
         author: Author,
+        alarms: OpenAlarms | None = None,
     ) -> None:
         self._author = author
         self._clock = author.clock
-        self._connections = {connection.id: ConnectionState(connection.id) for connection in connections}
+        # What earlier runs left open, at first; a device that joins later may have been lost before.
+        self._alarms = OpenAlarms() if alarms is None else alarms
+        self._connections = {
+            connection.id: ConnectionState(connection.id, has_alarm=connection_fault(connection.id) in self._alarms)
+            for connection in connections
+        }
         self._devices = {
-            device.id: DeviceState(author, device, configurations[device.id], connection_id=connection.id)
+            device.id: self._state(device, configurations[device.id], connection_id=connection.id)
             for connection in connections
             for device in connection.devices
         }
+
+    def _state(
+        self, device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str
+    ) -> DeviceState:
+        return DeviceState(
+            self._author,
+            device,
+            configuration,
+            connection_id=connection_id,
+            lost_since=lost_since(self._alarms, device.id),
+            has_alarm=device_fault(device.id) in self._alarms,
+        )
 
     def configure(self, configuration: EffectiveConfiguration) -> None:
         """Put a configuration into force. Only this device notices."""
@@ -59,7 +79,7 @@ class Fleet:
     def join(self, device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str) -> None:
         """Take on a device that a group has adopted."""
         assert device.id not in self._devices, "the registrar looks first, and nobody is between"
-        self._devices[device.id] = DeviceState(self._author, device, configuration, connection_id=connection_id)
+        self._devices[device.id] = self._state(device, configuration, connection_id=connection_id)
 
     def latest(self, device_id: str, point_id: str) -> LatestReading | None:
         """Return a point's newest reading, for a driver that needs it in a question to another device.

@@ -4,11 +4,11 @@ import structlog
 
 from edge.collect.availability import Availability, Change
 from edge.collect.connection import ConnectionState, DriverCall
-from edge.collect.control_events import ControlEvents
+from edge.collect.control_events import ControlEvents, connection_fault, device_fault
 from edge.collect.device import DeviceState
 from edge.collect.guard import DriverFault, text_of
 from edge.collect.refusals import RefusalTally, Refused
-from edge.domain.clock import Clock
+from edge.domain.author import Author
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverError, DriverMisconfigured, MalformedResponse
 
 # Faults of a driver in a row, of whatever devices, after which the transport itself is suspected and opened anew.
@@ -31,12 +31,12 @@ class Outcomes:
     """The book of one connection."""
 
     def __init__(
-        self, connection: ConnectionState, devices: dict[str, DeviceState], events: ControlEvents, clock: Clock
+        self, connection: ConnectionState, devices: dict[str, DeviceState], events: ControlEvents, author: Author
     ) -> None:
         self._connection = connection
         self._devices = devices
         self._events = events
-        self._clock = clock
+        self._author = author
         self._refusals = RefusalTally()
         self._is_refusing = False
 
@@ -45,22 +45,49 @@ class Outcomes:
         state.heard_s = now_s
         self._connection.answered()
         if self._connection.has_alarm:
-            self._connection.has_alarm = False
             self._connection.last_error = None
-            self._events.connection_alarm_cleared(self._connection.id)
-        if state.faults:
-            state.faults = 0
+            self._clear_connection_alarm()
+        if state.faults or state.has_alarm:
             _log.info("driver_recovered", device_id=state.id)
-            self._events.alarm_cleared(state)
+            self._clear_alarm(state)
         before = state.availability
         state.availability, change = before.after_answer()
         if before.failures or change:
             state.last_error = None
         if change is Change.RESTORED:
-            state.restored(now_s)
-            lost_for_s = 0.0 if before.silent_since_s is None else now_s - before.silent_since_s
-            _log.info("device_connection_restored", device_id=state.id, lost_for_s=round(lost_for_s, 3))
-            self._events.connection_restored(state, lost_for_s=lost_for_s)
+            self._restored(state, now_s)
+
+    def _restored(self, state: DeviceState, now_s: float) -> None:
+        since = state.lost_since
+        assert since is not None, "a device is lost from a moment on"
+        lost_for_s = since.seconds_until(self._author.moment())
+        state.restored(now_s)
+        _log.info("device_connection_restored", device_id=state.id, lost_for_s=lost_for_s)
+        self._events.connection_restored(state, since=since, lost_for_s=lost_for_s)
+
+    def begin(self) -> None:
+        """Clear what an earlier run left open of devices that are disabled now."""
+        for state in self._devices.values():
+            self.configured(state)
+
+    def configured(self, state: DeviceState) -> None:
+        """Clear the alarms of what is not used any more: there will be no good sample to clear them.
+
+        That a device is lost stays as it was told: whether it would answer is not known while it is not asked.
+        """
+        if not state.is_enabled and (state.faults or state.has_alarm):
+            self._clear_alarm(state)
+        if self._connection.has_alarm and not any(device.is_enabled for device in self._devices.values()):
+            self._clear_connection_alarm()
+
+    def _clear_alarm(self, state: DeviceState) -> None:
+        state.faults = 0
+        state.has_alarm = False
+        self._events.alarm_cleared(device_fault(state.id), state=state)
+
+    def _clear_connection_alarm(self) -> None:
+        self._connection.has_alarm = False
+        self._events.alarm_cleared(connection_fault(self._connection.id))
 
     def failed(self, state: DeviceState, error: DriverError, now_s: float) -> None:
         """A poll that gave nothing."""
@@ -75,7 +102,7 @@ class Outcomes:
         self._missed(state, error, following, change)
 
     def _missed(self, state: DeviceState, error: DriverError, following: Availability, change: Change | None) -> None:
-        is_first = state.availability == Availability()
+        is_first = state.availability.failures == 0
         state.availability = following
         state.last_error = text_of(error)
         if is_first and isinstance(error, DriverMisconfigured):
@@ -85,8 +112,8 @@ class Outcomes:
             return
         reason = _REASONS.get(type(error), SILENCE)
         since_s = following.silent_since_s
-        now_s = self._clock.monotonic_s()
-        since_ms = self._clock.unix_ms() - (0 if since_s is None else round((now_s - since_s) * 1000))
+        assert since_s is not None, "a device is lost from a moment on"
+        state.lost_since = self._author.moment(age_s=self._author.clock.monotonic_s() - since_s)
         _log.warning(
             "device_connection_lost",
             device_id=state.id,
@@ -94,10 +121,13 @@ class Outcomes:
             reason=reason,
             error=state.last_error,
         )
-        self._events.connection_lost(state, reason=reason, since_ms=since_ms, detail=state.last_error)
+        self._events.connection_lost(state, reason=reason, since=state.lost_since, detail=state.last_error)
 
     def faulted(self, state: DeviceState, fault: DriverFault) -> None:
-        """The driver broke on one device: a bug in it, told with its traceback once until the device is good again."""
+        """The driver broke on one device: a bug in it, told with its traceback once until the device is good again.
+
+        An alarm that an earlier run raised is still open, and not raised again.
+        """
         state.counters.faults += 1
         state.faults += 1
         self._connection.faults += 1
@@ -106,7 +136,8 @@ class Outcomes:
             _log.debug("driver_failed", device_id=state.id, error=state.last_error)
             return
         _log.error("driver_failed", device_id=state.id, connection_id=self._connection.id, exc_info=fault)
-        self._events.alarm_raised(state, message=state.last_error)
+        state.has_alarm = True
+        self._events.alarm_raised(device_fault(state.id), state.last_error, state=state)
 
     def connection_faulted(self, fault: DriverFault) -> None:
         """The driver broke, and nobody knows on which device: at opening, or on a message."""
@@ -117,7 +148,7 @@ class Outcomes:
             return
         self._connection.has_alarm = True
         _log.error("driver_failed", connection_id=self._connection.id, exc_info=fault)
-        self._events.connection_alarm_raised(self._connection.id, message=self._connection.last_error)
+        self._events.alarm_raised(connection_fault(self._connection.id), self._connection.last_error)
 
     def stalled(self, call: DriverCall, now_s: float) -> None:
         """A call of the driver does not return. Nothing behind the connection is measured until it does."""

@@ -49,6 +49,7 @@ class Polling:
 
     def configured(self, state: DeviceState) -> None:
         """Learn that a device has a new configuration."""
+        self._outcomes.configured(state)
         self._schedule.change(
             state.id, interval_s=state.interval_s, enabled=state.is_enabled, now_s=self._clock.monotonic_s()
         )

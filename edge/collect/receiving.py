@@ -79,6 +79,7 @@ class Receiving:
 
     def configured(self, state: DeviceState) -> None:
         """Learn that a device has a new configuration."""
+        self._outcomes.configured(state)
         if state.heard_s is None:
             # Enabled just now, or still waited for.
             self._listening_since_s[state.id] = self._clock.monotonic_s()

@@ -21,7 +21,7 @@ class Condition(StrEnum):
     FAILING = "failing"
     # A call of its connection's driver does not return, so it is not measured.
     STALLED = "stalled"
-    # Its driver breaks on it: a bug.
+    # Its driver breaks on it, or did in an earlier run and it gave no good sample since: a bug.
     FAULTY = "faulty"
     LOST = "lost"
 
@@ -107,7 +107,7 @@ def condition(state: DeviceState, connection: ConnectionState) -> Condition:
         return Condition.DISABLED
     if connection.stalled is not None:
         return Condition.STALLED
-    if state.faults:
+    if state.has_alarm:
         return Condition.FAULTY
     if state.availability.is_lost:
         return Condition.LOST

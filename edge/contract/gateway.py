@@ -42,13 +42,20 @@ class SiteFileLoaded(ControlFact):
 
 
 class DeviceRetired(DeviceFact):
-    """A device that was described is none of this gateway's any more. Its stream ends, and its alarms with it."""
+    """A device is none of this gateway's any more. Its stream ends.
+
+    Its open alarms were cleared just before. That it is lost ends here, too: no DeviceConnectionRestored follows.
+    """
 
     reason: str = Field(description="An open list: removed.", examples=["removed"])
 
 
 class DeviceConnectionLost(DeviceFact):
-    """A device does not answer any more; written once, not per missed poll."""
+    """A device does not answer any more; written once, not per missed poll, and not again after a restart.
+
+    Ends with DeviceConnectionRestored or DeviceRetired, however often the gateway restarts meanwhile, and whether or not
+    the device is disabled or put on another connection in between.
+    """
 
     reason: str = Field(
         description="An open list: unreachable, malformed_response, connection_lost, misconfigured, silence.",
@@ -62,7 +69,13 @@ class DeviceConnectionLost(DeviceFact):
 class DeviceConnectionRestored(DeviceFact):
     """A lost device answered again."""
 
-    lost_for_s: float = Field(ge=0, description="Seconds from the first failure to the answer.")
+    since: Timestamp = Field(description="As the DeviceConnectionLost that ends here says it.")
+    lost_for_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds from the first failure to the answer. Not there if no clock tells: the box was booted in"
+        " between, and its wall time could not be believed before or after.",
+    )
 
 
 class Alarm(ControlFact):

@@ -7,7 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from edge.domain.alarm import AlarmIdentity, OpenAlarm
-from edge.domain.clock import Clock, ClockState, rfc3339
+from edge.domain.clock import Clock, ClockState, Moment, rfc3339
 from edge.domain.event import SCHEMA_VERSION, Draft, EventType, Json, Numbers
 from edge.domain.settings import StreamTemplates
 
@@ -91,6 +91,16 @@ class Author:
         fields = identity.fields()
         draft = self.control(EventType.ALARM_CLEARED, fields, device_id=identity.device_id, reference=reference)
         return replace(draft, closes=identity)
+
+    def moment(self, *, age_s: float = 0.0) -> Moment:
+        """Return the moment that was so many seconds ago, within this boot."""
+        age_ms = round(age_s * 1000)
+        return Moment(
+            unix_ms=self.clock.unix_ms() - age_ms,
+            uptime_ms=self.clock.uptime_ms() - age_ms,
+            boot_id=self.boot_id,
+            clock=self.clock.state(),
+        )
 
     def clock_fields(self) -> dict[str, Json]:
         """Tell the state of the clock, and the uptime where wall time cannot be believed."""

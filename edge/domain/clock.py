@@ -1,8 +1,10 @@
 """Time as the gateway knows it. Order never rests on wall time (DESIGN section 7)."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
+from uuid import UUID
 
 
 class ClockState(StrEnum):
@@ -26,6 +28,28 @@ class Clock(Protocol):
 
     def state(self) -> ClockState:
         """Whether `unix_ms` can be believed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One moment on every clock there was, so that a later run, or a later boot of the machine, can measure from it."""
+
+    unix_ms: int
+    uptime_ms: int
+    boot_id: UUID
+    clock: ClockState
+
+    def seconds_until(self, later: "Moment") -> float | None:
+        """Return how long after this one another moment was.
+
+        None if no clock tells: the machine was booted in between, and its wall time could not be believed at one of the
+        two moments.
+        """
+        if later.boot_id == self.boot_id:
+            return max(0.0, (later.uptime_ms - self.uptime_ms) / 1000)
+        if ClockState.UNSYNCHRONIZED in {self.clock, later.clock}:
+            return None
+        return max(0.0, (later.unix_ms - self.unix_ms) / 1000)
 
 
 def rfc3339(unix_ms: int) -> str:

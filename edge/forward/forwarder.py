@@ -8,8 +8,8 @@ import structlog
 
 from edge.domain.author import Author
 from edge.domain.clock import Clock
-from edge.domain.event import EventType, Json, RecordedEvent
 from edge.domain.event_store import AccessRefused, EventStore, EventStoreError
+from edge.forward.alarms import ForwardingAlarms
 from edge.forward.link import Link, LinkState
 from edge.forward.queues import Queues, StreamQueue
 from edge.forward.stream import StreamForwarder
@@ -74,7 +74,7 @@ class Forwarder:
                 author=author,
                 first_position=outbox.statistics().last_position,
                 trust=self._trust,
-                on_foreign=self._alarm_foreign,
+                on_foreign=lambda queue, event: self._alarms.foreign_found(queue.name, event),
                 on_restored=self._verify_all,
             ),
             trust=self._trust,
@@ -83,7 +83,7 @@ class Forwarder:
             author.stream(author.streams.gateway),
             author.stream(author.streams.configuration_status),
         }
-        self._foreign_streams: set[str] = set()
+        self._alarms = ForwardingAlarms(outbox, author)
         self._forwarded = 0
 
     def status(self) -> ForwarderStatus:
@@ -101,6 +101,7 @@ class Forwarder:
 
     async def run(self) -> None:
         """Forward for ever."""
+        self._alarms.begin()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._queues.run(), name="backlog head")
             tasks.create_task(self._prove(), name="proof of the store")
@@ -175,6 +176,7 @@ class Forwarder:
             self._forwarded += forwarded
             if forwarded or not was_verified:
                 self._link.succeeded()
+                self._alarms.forwarded()
         if queue.entries or not queue.is_verified:
             self._turns.add(queue.number)
 
@@ -187,13 +189,3 @@ class Forwarder:
     def _lost(self, generation: int, error: Exception, state: LinkState) -> None:
         if self._link.lost(generation, error, state=state):
             self._trust.doubt()
-
-    def _alarm_foreign(self, queue: StreamQueue, event: RecordedEvent) -> None:
-        """Somebody else writes into our stream: safe, but it costs a read each time. Told once per run and stream."""
-        if queue.name in self._foreign_streams:
-            return
-        log.error("foreign_event_found", stream=queue.name, revision=event.revision, type=event.type)
-        message = f"{queue.name} holds events that this gateway did not write, the first at revision {event.revision}"
-        body: dict[str, Json] = {"alarm": "foreign_event", "message": message, "stream": queue.name}
-        if self._outbox.offer(self._author.control(EventType.ALARM_RAISED, body)):
-            self._foreign_streams.add(queue.name)

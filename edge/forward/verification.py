@@ -12,6 +12,7 @@ import structlog
 from edge.domain.author import Author
 from edge.domain.event import EventType, Json, RecordedEvent
 from edge.domain.event_store import NO_STREAM, EventStore, EventStoreUnavailable, StreamNotFound
+from edge.forward.alarms import OUTBOX_CLONED
 from edge.forward.origin import Kinship, Origin, origin_of
 from edge.forward.queues import Queues, StreamQueue
 from edge.forward.reconcile import Landed, Mark, Remains, Standing, standing, standing_at_end
@@ -191,7 +192,7 @@ class Verification:
             message = "another daemon with a copy of this database forwards, too; nothing more is forwarded from here"
             await self.outbox.record(
                 self.author.control(EventType.OUTBOX_CLONE_DETECTED, body),
-                self.author.control(EventType.ALARM_RAISED, {"alarm": "outbox_cloned", "message": message}),
+                self.author.alarm_raised(OUTBOX_CLONED, message),
             )
             raise CloneDetected(
                 f"{queue.name} has events of another life of this gateway, from revision {event.revision}"

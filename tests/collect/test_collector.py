@@ -3,12 +3,11 @@ import asyncio
 import pytest
 import structlog
 
-from edge.collect.control_events import WAITING_MAX, ControlEvents
-from edge.collect.device import DeviceState
+from edge.collect.control_events import WAITING_MAX, ControlEvents, device_fault
 from edge.collect.status import Condition
-from edge.domain.configuration import site_file_configuration
 from edge.domain.event import EventType
 from edge.domain.reading import Reading, Sample
+from fakes.alarm_check import alarm_violations
 from fakes.collect_run import Work, collect, for_seconds
 from fakes.collect_site import FakeOutbox, author, connection, device, point
 from fakes.scripted_driver import ScriptedPolledDriver, good, in_turn
@@ -161,19 +160,25 @@ def test_a_collector_ends_at_once_when_cancelled_in_any_state() -> None:
         assert driver.opened == driver.closed
 
 
-def test_control_events_that_wait_are_bounded() -> None:
+def test_control_events_that_wait_are_bounded_and_still_say_what_stands() -> None:
     async def main() -> None:
         clock = VirtualClock()
         writer = author(clock)
         outbox = FakeOutbox(room=0)
         events = ControlEvents(outbox, writer)
-        settings = device("a")
-        state = DeviceState(writer, settings, site_file_configuration(settings), connection_id="line-a")
-        for _ in range(WAITING_MAX + 10):
-            events.alarm_cleared(state)
+        stays, flaps, goes = (device_fault(name) for name in ("stays", "flaps", "goes"))
+        outbox.room = 1
+        events.alarm_raised(goes, "said before the disk took nothing any more")
+        events.alarm_raised(stays, "")
+        for _ in range(WAITING_MAX):
+            events.alarm_raised(flaps, "")
+            events.alarm_cleared(flaps)
+        events.alarm_cleared(goes)
         outbox.room = 2 * WAITING_MAX
         events.offer_again()
         outbox.commit()
-        assert len(outbox.events) == WAITING_MAX
+        assert len(outbox.events) == 1 + WAITING_MAX
+        assert alarm_violations((event.type, event.data) for event in outbox.events) == []
+        assert [alarm.identity for alarm in outbox.alarms] == [stays]
 
     run_virtual(main)

@@ -240,9 +240,8 @@ def test_watching_costs_two_looks_a_minute_however_often_a_device_is_polled(monk
 
 def watch() -> CallWatch:
     clock = VirtualClock()
-    return CallWatch(
-        {}, Outcomes(ConnectionState("line-a"), {}, ControlEvents(FakeOutbox(), author(clock)), clock), clock
-    )
+    writer = author(clock)
+    return CallWatch({}, Outcomes(ConnectionState("line-a"), {}, ControlEvents(FakeOutbox(), writer), writer), clock)
 
 
 def unclosable() -> ScriptedPolledDriver:

@@ -75,7 +75,8 @@ def _set_up(lines: Sequence[Line], outbox: FakeOutbox) -> tuple[Work, list[Colle
     chance = random.Random(7)
     connections = [settings for settings, _ in lines]
     devices = [device for settings in connections for device in settings.devices]
-    fleet = Fleet(connections, {device.id: site_file_configuration(device) for device in devices}, author=writer)
+    configurations = {device.id: site_file_configuration(device) for device in devices}
+    fleet = Fleet(connections, configurations, author=writer, alarms=outbox.alarms)
     work = Work(fleet=fleet, outbox=outbox, clock=clock, registrar=FakeRegistrar(fleet=fleet))
     collectors = [
         Collector(

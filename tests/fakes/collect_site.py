@@ -23,6 +23,7 @@ from edge.domain.settings import (
     StreamTemplates,
     ValueType,
 )
+from edge.storage.alarms import OpenAlarms
 
 RUN = UUID("018f0000-0000-7000-8000-000000000001")
 BOOT_ID = UUID("018f0000-0000-7000-8000-000000000002")
@@ -118,12 +119,16 @@ class FakeOutbox:
         self.hurried = 0
         self._hurried = asyncio.Event()
         self.events: list[Written] = []
+        self.alarms = OpenAlarms()
         self._queue: list[Draft] = []
         self._sequences: dict[str, int] = {}
 
     def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
+        if not self.alarms.is_news(draft):
+            return True
         if len(self._queue) >= (self.room / 2 if can_wait else self.room):
             return False
+        self.alarms.note(draft)
         self._queue.append(draft)
         return True
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from edge.domain.event import EventType, RecordedEvent
+from fakes.alarm_check import alarm_violations
 from fakes.forwarding_world import GATEWAY, World
 
 
@@ -22,6 +23,7 @@ def violations(world: World) -> list[str]:
         *_disordered(ours),
         *_gaps(ours),
         *_false_alarms(world, ours),
+        *_alarms(world, ours),
     ]
 
 
@@ -94,3 +96,10 @@ def _false_alarms(world: World, ours: Streams) -> Iterator[str]:
     for stream, events in ours.items():
         if any(event.type == EventType.EVENT_STORE_RESTORED for event in events):
             yield f"{stream} says that the event store went back, and it never did"
+
+
+def _alarms(world: World, ours: Streams) -> Iterator[str]:
+    """An older copy of the database does not know what was open, nor a consumer what the store has lost for good."""
+    told = [(event.type, json.loads(event.data)) for event in ours.get(f"gateway-{GATEWAY}", [])]
+    if not world.database_went_back and not any(data.get("lost") for _, data in told):
+        yield from alarm_violations(told)

@@ -136,6 +136,7 @@ class World:
     # Streams that were deleted for ever: parked until somebody decides, even if a restored store has them again.
     deleted: set[str] = field(default_factory=set)
     store_went_back: bool = False
+    database_went_back: bool = False
     runs: list[UUID] = field(default_factory=list)
     # Points until the kill; None = nobody kills.
     fuse: int | None = None
@@ -227,6 +228,7 @@ class World:
         shutil.rmtree(self.directory)
         shutil.copytree(copy, self.directory)
         self.excused |= set(self.accepted) - known
+        self.database_went_back = True
 
     def restore_store(self, snapshot: dict[str, StreamState]) -> None:
         self.store.restore(snapshot)
