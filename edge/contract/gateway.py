@@ -120,7 +120,10 @@ class EventQuarantined(ControlFact):
 
 
 class OutboxRestored(ControlFact):
-    """The stream holds events of this gateway that its outbox does not know: the database was restored or replaced."""
+    """The stream holds events of this gateway that its outbox does not know: the database was restored or replaced.
+
+    What a lost part of the database had opened (an alarm, a lost device) may be opened again, or closed never.
+    """
 
     stream: str
     revision: Integer = Field(description="The stream's last revision, after which the gateway goes on.")

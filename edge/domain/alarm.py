@@ -37,9 +37,15 @@ class AlarmIdentity:
     stream: str | None = None
 
     def fields(self) -> dict[str, str]:
-        """Return the identity as events carry it, but for `deviceId`, which `Author.control` puts in its place."""
-        named = {"connectionId": self.connection_id, "pointId": self.point_id, "stream": self.stream}
-        return {"alarm": self.alarm, **{name: value for name, value in named.items() if value is not None}}
+        """Return the identity as events carry it."""
+        named = {
+            "deviceId": self.device_id,
+            "alarm": self.alarm,
+            "connectionId": self.connection_id,
+            "pointId": self.point_id,
+            "stream": self.stream,
+        }
+        return {name: value for name, value in named.items() if value is not None}
 
 
 def lost_device(device_id: str) -> AlarmIdentity:

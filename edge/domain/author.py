@@ -82,15 +82,12 @@ class Author:
         `message` is one sentence for a person; `body` is remembered for whoever raises the alarm.
         """
         fields = {**identity.fields(), "message": message}
-        draft = self.control(EventType.ALARM_RAISED, fields, device_id=identity.device_id, reference=reference)
-        raised_at_ms = self.clock.unix_ms()
-        return replace(draft, opens=OpenAlarm(identity=identity, message=message, raised_at_ms=raised_at_ms, body=body))
+        alarm = OpenAlarm(identity=identity, message=message, raised_at_ms=self.clock.unix_ms(), body=body)
+        return replace(self.control(EventType.ALARM_RAISED, fields, reference=reference), opens=alarm)
 
     def alarm_cleared(self, identity: AlarmIdentity, *, reference: Reference | None = None) -> Draft:
         """Draft the event that clears an alarm. The outbox writes it only if the alarm is open."""
-        fields = identity.fields()
-        draft = self.control(EventType.ALARM_CLEARED, fields, device_id=identity.device_id, reference=reference)
-        return replace(draft, closes=identity)
+        return replace(self.control(EventType.ALARM_CLEARED, identity.fields(), reference=reference), closes=identity)
 
     def moment(self, *, age_s: float = 0.0) -> Moment:
         """Return the moment that was so many seconds ago, within this boot."""

@@ -6,8 +6,10 @@ A row is written or removed by the commit that holds the event which opens or cl
 from collections.abc import Iterable, Iterator, Sequence
 
 from edge.domain.alarm import AlarmIdentity, OpenAlarm
-from edge.domain.event import Draft
+from edge.domain.event import Draft, EventType
 from edge.storage.database import Reader, Statement
+
+ALARM_TYPES = frozenset({EventType.ALARM_RAISED, EventType.ALARM_CLEARED})
 
 _REMEMBER = (
     "REPLACE INTO open_alarms (alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms)"
@@ -40,6 +42,7 @@ class OpenAlarms:
 
     def is_news(self, draft: Draft) -> bool:
         """Whether an event says something new: it neither opens what is open, nor closes what is not."""
+        assert draft.type not in ALARM_TYPES or draft.opens or draft.closes, "an alarm is drafted with what it opens"
         if draft.opens is not None and draft.opens.identity in self._standing:
             return False
         return draft.closes is None or draft.closes in self._standing

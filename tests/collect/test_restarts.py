@@ -13,6 +13,7 @@ from edge.domain.clock import ClockState
 from edge.domain.configuration import site_file_configuration
 from edge.domain.driver import DeviceUnreachable, DriverError
 from edge.domain.event import EventType
+from edge.domain.reading import Sample
 from fakes.alarm_check import alarm_view
 from fakes.collect_lives import Life, Lives, seconds
 from fakes.collect_site import connection, device
@@ -241,6 +242,22 @@ def test_a_faulty_device_that_is_disabled_has_its_alarm_cleared_at_once(tmp_path
     async def story(lives: Lives) -> None:
         await lives.live([(LINE, polled(broken))], disabled)
         assert [event_type for event_type, _ in await lives.told(RAISED, CLEARED)] == [RAISED, CLEARED, RAISED]
+
+    play(tmp_path, story)
+
+
+def test_a_faulty_pushing_device_that_is_disabled_has_its_alarm_cleared_at_once(tmp_path: Path) -> None:
+    pushing = ScriptedPushedDriver()
+    pushing.arrivals.put_nowait([Sample(device_id="a", readings={"unheard_of": good()})])
+
+    async def disabled(life: Life) -> None:
+        await asyncio.sleep(2)
+        set_enabled(life, enabled=False)
+        await asyncio.sleep(2)
+
+    async def story(lives: Lives) -> None:
+        await lives.live([(LINE, pushing)], disabled)
+        assert [event_type for event_type, _ in await lives.told(RAISED, CLEARED)] == [RAISED, CLEARED]
 
     play(tmp_path, story)
 

@@ -1,5 +1,7 @@
+from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.event import EventType
 from edge.domain.settings import DeviceRemote, Limits
+from fakes.alarm_check import alarm_view
 from fakes.configure_world import World, make_device, make_settings
 from fakes.virtual_time import run_virtual
 
@@ -86,5 +88,41 @@ def test_the_alarm_of_a_device_goes_with_it(world: World) -> None:
             [raised] = await gateway.written(EventType.ALARM_RAISED)
             [cleared] = await gateway.written(EventType.ALARM_CLEARED)
             assert (cleared["deviceId"], cleared["alarm"]) == (raised["deviceId"], raised["alarm"])
+
+    run_virtual(main)
+
+
+def test_an_alarm_about_something_else_takes_the_place_of_the_one_before(world: World) -> None:
+    async def main() -> None:
+        world.ask(1, {"pollIntervalS": 2, "points": {"air_temperature": {"offset": 1.5}}})
+        async with world.started() as gateway:
+            await gateway.settle()
+        for remote in (DeviceRemote(poll_interval_s=Limits(minimum=5, maximum=60)), DeviceRemote()):
+            world.settings = make_settings(make_device("bench", remote=remote), make_device("roof"))
+            for _ in range(2):
+                async with world.started() as gateway:
+                    await gateway.settle()
+        async with world.started() as gateway:
+            told = await gateway.told()
+            view = alarm_view(told)
+            assert [kind for kind, _ in told if kind.startswith("Alarm")] == [
+                "AlarmRaised",
+                "AlarmCleared",
+                "AlarmRaised",
+            ]
+            [stands] = view.alarms.values()
+            assert "may not be set" in stands["message"]
+
+    run_virtual(main)
+
+
+def test_what_stands_of_a_device_that_was_never_described_ends_when_it_is_none(world: World) -> None:
+    async def main() -> None:
+        async with world.started() as gateway:
+            ghost = AlarmIdentity(alarm=AlarmKind.DRIVER_FAULT, device_id="ghost")
+            await gateway.outbox.record(gateway.author.alarm_raised(ghost, "it broke"))
+            await gateway.settle()
+            told = [kind for kind, data in await gateway.told() if data.get("deviceId") == "ghost"]
+            assert told == ["AlarmRaised", "AlarmCleared", "DeviceRetired"]
 
     run_virtual(main)

@@ -11,6 +11,7 @@ from edge.domain.configuration import site_file_configuration
 from edge.domain.device_group import member
 from edge.domain.driver import Driver
 from edge.domain.settings import ConnectionSettings, DeviceGroup
+from fakes.alarm_check import alarm_violations
 from fakes.collect_site import FakeOutbox, author
 from fakes.virtual_time import VirtualClock, run_virtual
 
@@ -64,6 +65,7 @@ def collect(*lines: Line, outbox: FakeOutbox | None = None, story: Story) -> Wor
                 raise outcome
         assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[1:]), outcomes
         work.outbox.commit()
+        assert alarm_violations((event.type, event.data) for event in work.outbox.events) == []
         return work
 
     return run_virtual(main)

@@ -34,6 +34,7 @@ from edge.domain.settings import (
 from edge.storage.connection import Connect
 from edge.storage.entry import Entry
 from edge.storage.outbox import Outbox
+from fakes.alarm_check import alarm_violations
 from fakes.event_store import FakeEventStore
 from fakes.inline_sqlite import connect_inline
 from fakes.outbox_drafts import all_entries, virtual_outbox
@@ -175,6 +176,10 @@ class Gateway:
         """Return the data of all events of these types in the outbox."""
         return [json.loads(entry.data) for entry in await self._entries(types)]
 
+    async def told(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return type and data of all events in the outbox, in order."""
+        return [(entry.type, json.loads(entry.data)) for entry in await all_entries(self.outbox)]
+
     async def answers(self) -> list[tuple[str, int | None, str]]:
         """Return device, version and outcome of every answer."""
         return [
@@ -235,7 +240,9 @@ class World:
                 on_reached=lambda: self.heard.append("reached"),
                 on_lost=lambda: self.heard.append("lost"),
             )
-            yield Gateway(outbox, fleet, author, configurator)
+            gateway = Gateway(outbox, fleet, author, configurator)
+            yield gateway
+            assert alarm_violations(await gateway.told()) == []
 
     async def forward(self, outbox: Outbox) -> None:
         """Send the answers as the forwarder does.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fakes.alarm_check import alarm_violations
 from fakes.site_processes import Site
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400), pytest.mark.xdist_group("system")]
@@ -21,7 +22,11 @@ DEVICE = "bench3-climate"
 
 
 def assert_whole(events: list[dict[str, Any]]) -> int:
-    """Every device's numbers are gap-free within each run, `previous` joins the runs, nothing is doubled."""
+    """Every device's numbers are gap-free within each run, `previous` joins the runs, nothing is doubled.
+
+    What is raised or lost is closed once, and opened again only then.
+    """
+    assert alarm_violations((event["type"], event["data"]) for event in events) == []
     assert not [event_id for event_id, count in Counter(event["id"] for event in events).items() if count > 1]
     runs: defaultdict[str, dict[str, list[int]]] = defaultdict(dict)
     for event in events:
