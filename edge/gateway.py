@@ -29,6 +29,7 @@ from edge.configure.configurator import Configurator
 from edge.configure.effective import load_effective
 from edge.control.places import DaemonNote, make_runtime_directory, socket_name, write_note
 from edge.control.server import ANSWER_TIMEOUT_S, Operations, RequestMistaken, serve_control
+from edge.domain.alarm import lost_device
 from edge.domain.author import Author
 from edge.domain.clock import Clock, rfc3339
 from edge.domain.driver import Driver, DriverContext, DriverError, DriverMisconfigured, PolledDriver, PushedDriver
@@ -39,7 +40,7 @@ from edge.domain.settings import ConnectionSettings, Settings
 from edge.event_store.client import open_event_store
 from edge.forward.forwarder import Forwarder
 from edge.operate.clock import SystemClock
-from edge.operate.status import GatewayStatus, json_pieces
+from edge.operate.status import GatewayStatus, alarm_statuses, json_pieces
 from edge.settings.credentials import CredentialMissing
 from edge.settings.credentials import credential as find_credential_anywhere
 from edge.storage.database import open_database
@@ -50,6 +51,9 @@ log = structlog.get_logger()
 
 # A disk that takes nothing is not waited for: the whole stop has five seconds.
 STOP_RECORD_TIMEOUT_S = 2.0
+
+# A line of the log names no more devices than a person reads.
+NAMES_LOGGED_MAX = 20
 
 # What a device is given when nobody says how long: its line may have others to ask first.
 READ_TIMEOUT_S = 15.0
@@ -79,6 +83,7 @@ class Gateway:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; the last thing on disk is then GatewayStopped, if the disk takes it."""
         log.info("gateway_started", gateway_id=self.author.gateway_id, version=__version__, run=str(self.author.run))
+        self._log_what_stands()
         async with asyncio.TaskGroup() as parent:
             writer = parent.create_task(self.outbox.run(), name="writer")
             # First in the queue, so first on disk; a disk that takes nothing must not keep anybody from stopping.
@@ -91,6 +96,15 @@ class Gateway:
             await self._record_stop()
             writer.cancel()
         log.info("gateway_stopped")
+
+    def _log_what_stands(self) -> None:
+        """Say what earlier runs left open: each was logged when it happened, which may be long ago."""
+        alarms = alarm_statuses(self.outbox.alarms)
+        if alarms:
+            log.warning("alarms_open", count=len(alarms), oldest=alarms[0].message, since=alarms[0].raised_at)
+        lost = [device.id for device in self.settings.devices() if lost_device(device.id) in self.outbox.alarms]
+        if lost:
+            log.warning("devices_still_lost", count=len(lost), device_ids=lost[:NAMES_LOGGED_MAX])
 
     async def _run_components(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -121,6 +135,7 @@ class Gateway:
             run=str(self.author.run),
             clock=self.author.clock.state(),
             now=rfc3339(self.author.clock.unix_ms()),
+            alarms=alarm_statuses(self.outbox.alarms),
             event_store=self.forwarder.status(),
             outbox=self.outbox.statistics(),
             fleet=self.fleet.status(),

@@ -10,6 +10,7 @@ from edge.domain.quantity import QUANTITIES
 
 # The rest of the screen belongs to the devices.
 SEEN_LINES_MAX = 5
+ALARM_LINES_MAX = 5
 # A narrower screen leaves out what is looked at less.
 WIDTH_OF_ALL_COLUMNS = 100
 DEVICE_ID_WIDTH_MAX = 22
@@ -25,7 +26,8 @@ def render(status: Json, *, width: int = 100, height: int | None = None) -> list
     With a height, the blank lines and then devices that answer are left out until it fits, if that is possible.
     """
     assert isinstance(status, Mapping)
-    head, seen, outbox = list(_head(status, width)), list(_seen(status, width)), list(_outbox(status, width))
+    head = [*_head(status, width), *_alarms(status, width)]
+    seen, outbox = list(_seen(status, width)), list(_outbox(status, width))
     rows = _rows(_table(status["fleet"])["devices"])
     if height is None:
         return [*head, "", *_devices(rows, width), "", *seen, *outbox]
@@ -50,6 +52,16 @@ def _head(status: Mapping[str, Json], width: int) -> Iterator[str]:
     name = f"greenhouse-edge {status['version']}  gateway {status['gatewayId']}"
     rest = f"   {status['now']}   clock {status['clock']}   pid {status['pid']}"
     yield click.style(name[:width], bold=True) + rest[: max(0, width - len(name))]
+
+
+def _alarms(status: Mapping[str, Json], width: int) -> Iterator[str]:
+    alarms = _rows(status["alarms"])
+    for alarm in alarms[:ALARM_LINES_MAX]:
+        about = ", ".join(str(alarm[key]) for key in ("deviceId", "connectionId", "pointId", "stream") if alarm[key])
+        said = f"{alarm['alarm']}{about and f' {about}'}: {alarm['message']}"
+        yield click.style(f"{'alarm':<12} {said}"[:width], fg="red")
+    if len(alarms) > ALARM_LINES_MAX:
+        yield f"{'':<12} and {len(alarms) - ALARM_LINES_MAX} more (--json has them)"
 
 
 def _devices(rows: Sequence[Mapping[str, Json]], width: int, *, rows_max: int | None = None) -> Iterator[str]:

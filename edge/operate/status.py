@@ -1,15 +1,30 @@
 """How the gateway is, as one JSON document: what `status --json`, the live view and later the page show."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from uuid import UUID
 
-from edge.domain.clock import ClockState
+from edge.domain.alarm import DEVICE_LOST, OpenAlarm
+from edge.domain.clock import ClockState, rfc3339
 from edge.domain.event import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmStatus:
+    """An alarm that stands, raised in this run or an earlier one. What its identity does not carry is null."""
+
+    alarm: str
+    device_id: str | None
+    connection_id: str | None
+    point_id: str | None
+    stream: str | None
+    message: str
+    # RFC 3339, as the box's clock was then.
+    raised_at: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +40,28 @@ class GatewayStatus:
     clock: ClockState
     # RFC 3339, the daemon's own clock.
     now: str
+    # The oldest first.
+    alarms: Sequence[AlarmStatus]
     event_store: object
     outbox: object
     fleet: object
+
+
+def alarm_statuses(standing: Iterable[OpenAlarm]) -> tuple[AlarmStatus, ...]:
+    """Show the alarms among what stands; a lost device is shown with its condition."""
+    return tuple(
+        AlarmStatus(
+            alarm=alarm.identity.alarm,
+            device_id=alarm.identity.device_id,
+            connection_id=alarm.identity.connection_id,
+            point_id=alarm.identity.point_id,
+            stream=alarm.identity.stream,
+            message=alarm.message,
+            raised_at=rfc3339(alarm.raised_at_ms),
+        )
+        for alarm in standing
+        if alarm.identity.alarm != DEVICE_LOST
+    )
 
 
 def as_json(value: object) -> Json:

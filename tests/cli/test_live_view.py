@@ -25,6 +25,7 @@ def status(*seen: Json) -> Json:
         "pid": 1,
         "clock": "synchronized",
         "now": "2026-11-23T10:15:00.000Z",
+        "alarms": [],
         "eventStore": {"state": "forwarding", "lastError": None},
         "outbox": OUTBOX,
         "fleet": {"connections": [{"connectionId": "broker", "seen": list(seen)}], "devices": []},
@@ -115,3 +116,18 @@ def test_a_large_screen_shows_all() -> None:
     lines = render(site_of(*[device(number) for number in range(20)]), width=120, height=40)
     assert sum("bench" in line for line in lines) == 20
     assert len(lines) <= 40
+
+
+def alarm(number: int, **identity: Json) -> Json:
+    nothing: dict[str, Json] = {"deviceId": None, "connectionId": None, "pointId": None, "stream": None}
+    return {**nothing, "alarm": "driver_fault", "message": f"it broke in way {number} " * 9, **identity}
+
+
+def test_alarms_are_shown_with_what_they_are_about_and_further_ones_counted() -> None:
+    alarms = [alarm(0, deviceId="roof"), alarm(1), *(alarm(number, connectionId="line-a") for number in range(2, 9))]
+    shown: Json = {**status(), "alarms": alarms}  # type: ignore[dict-item]
+    lines = [click.unstyle(line) for line in render(shown, width=80)]
+    assert lines[1].startswith("alarm        driver_fault roof: it broke in way 0")
+    assert lines[2].startswith("alarm        driver_fault: it broke in way 1")
+    assert "             and 4 more (--json has them)" in lines
+    assert all(len(line) <= 80 for line in lines)

@@ -1,4 +1,5 @@
 import sqlite3
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ async def test_a_new_file_gets_the_whole_layout(tmp_path: Path) -> None:
         "runs",
         "streams",
     }
+
+
+def test_each_migration_has_a_number_of_its_own() -> None:
+    names = [item.name for item in (resources.files("edge.storage") / "migrations").iterdir()]
+    assert sorted(int(name[:4]) for name in names) == list(migrations()) == list(range(1, len(names) + 1))
 
 
 async def test_telemetry_has_no_secondary_index(tmp_path: Path) -> None:

@@ -32,6 +32,12 @@ def conditions(site: Site) -> dict[str, str]:
     return {} if status is None else {each["deviceId"]: each["condition"] for each in status["fleet"]["devices"]}
 
 
+def alarms(site: Site) -> list[tuple[str, str]]:
+    status = site.status()
+    assert status is not None
+    return [(each["alarm"], each["deviceId"]) for each in status["alarms"]]
+
+
 def with_outside_gone(text: str) -> str:
     """The site file with a wrong port for one connection: nobody is there."""
     head, tail = text.split('id = "outside"', 1)
@@ -78,6 +84,7 @@ def test_a_site_killed_with_a_lost_device_an_open_alarm_and_an_answer_under_way_
         site.start("run")
         site.wait_for_samples(samples)
         assert conditions(site)["mast-air"] == "lost"
+        assert alarms(site) == [("configuration_not_usable", FAST)]
         kill(site)
     run_until_all_is_told(site)
     kill(site)
