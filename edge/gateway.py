@@ -176,11 +176,18 @@ class Gateway:
         return self.author.control(EventType.SITE_FILE_LOADED, body)
 
     def _without_connection(self) -> list[Draft]:
-        """Clear the alarms of connections that are not used any more: nothing comes through them that would."""
+        """Clear the alarms of what is not behind a connection any more: nothing comes through it that would."""
+        places = {
+            (connection.id, device_id)
+            for connection in self.settings.connections
+            if connection.is_used
+            for device_id in (None, *(device.id for device in connection.devices))
+        }
         return [
             self.author.alarm_cleared(alarm.identity)
             for alarm in self.outbox.alarms
-            if alarm.identity.connection_id not in {None, *self.collectors}
+            if alarm.identity.connection_id is not None
+            and (alarm.identity.connection_id, alarm.identity.device_id) not in places
         ]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import edge.gateway
+from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.backoff import Backoff
 from edge.domain.driver import Driver, DriverContext, DriverKind, DriverMisconfigured
 from edge.domain.event import EventType
@@ -291,3 +292,21 @@ async def test_the_alarm_of_a_connection_that_is_removed_is_cleared_at_the_next_
     async with running(settings) as gateway:
         assert (await until(gateway, EventType.ALARM_CLEARED))["connectionId"] == "line"
         assert [alarm.identity.connection_id for alarm in gateway.outbox.alarms] == ["broker"]
+
+
+async def test_an_alarm_about_a_device_behind_a_connection_is_cleared_when_it_is_there_no_more(
+    drivers: Drivers, tmp_path: Path
+) -> None:
+    settings = site(tmp_path)
+    stalls = [
+        AlarmIdentity(alarm=AlarmKind.DRIVER_STALLED, connection_id="broker", device_id=device_id)
+        for device_id in ("roof", "bench")
+    ]
+    async with running(settings) as gateway:
+        assert set(drivers.made) == {"broker"}
+        for stall in stalls:
+            await gateway.outbox.record(gateway.author.alarm_raised(stall, "it hangs"))
+    bench = connection(device("bench"), connection_id="line")
+    async with running(replace(settings, connections=(*settings.connections, bench))) as gateway:
+        assert (await until(gateway, EventType.ALARM_CLEARED))["deviceId"] == "bench"
+        assert [alarm.identity for alarm in gateway.outbox.alarms] == stalls[:1]

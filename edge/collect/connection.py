@@ -1,6 +1,6 @@
 """The state of a connection: open or lost, and when it is tried again."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -35,7 +35,7 @@ class ConnectionState:
     # Polls one of its devices before its time; None where devices speak by themselves.
     poll_now: Callable[[str], Awaitable[None]] | None
 
-    def __init__(self, connection_id: str, *, has_alarm: bool = False) -> None:
+    def __init__(self, connection_id: str, *, has_alarm: bool = False, stalls_told: Iterable[str | None] = ()) -> None:
         self.id = connection_id
         self.is_open = False
         self.last_error: str | None = None
@@ -49,6 +49,9 @@ class ConnectionState:
         self.has_alarm = has_alarm
         # The call of the driver that has not returned for too long: until it does, nothing is measured behind it.
         self.stalled: DriverCall | None = None
+        # About which devices (None: the connection itself) an alarm says that a call does not return; raised in this run
+        # or an earlier one.
+        self.stalls_told = set(stalls_told)
         self.seen = tuple
         self.poll_now = None
 

@@ -46,6 +46,15 @@ def connection_fault(connection_id: str) -> AlarmIdentity:
     return AlarmIdentity(alarm=AlarmKind.DRIVER_FAULT, connection_id=connection_id)
 
 
+def stalls_told(alarms: OpenAlarms, connection_id: str) -> list[str | None]:
+    """Return about which devices of a connection (None: itself) an alarm says that a call does not return."""
+    return [
+        alarm.identity.device_id
+        for alarm in alarms
+        if alarm.identity.alarm == AlarmKind.DRIVER_STALLED and alarm.identity.connection_id == connection_id
+    ]
+
+
 def lost_since(alarms: OpenAlarms, device_id: str) -> Moment | None:
     """Return since when a device is lost, as an earlier run told it; None if it is not."""
     lost = alarms.find(lost_device(device_id))

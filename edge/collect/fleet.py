@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from edge.collect.connection import ConnectionState
-from edge.collect.control_events import connection_fault, device_fault, lost_since
+from edge.collect.control_events import connection_fault, device_fault, lost_since, stalls_told
 from edge.collect.device import DeviceState
 from edge.collect.status import FleetStatus, Progress, connection_status, device_status
 from edge.domain.author import Author
@@ -30,7 +30,11 @@ class Fleet:
         # What earlier runs left open, at first; a device that joins later may have been lost before.
         self._alarms = OpenAlarms() if alarms is None else alarms
         self._connections = {
-            connection.id: ConnectionState(connection.id, has_alarm=connection_fault(connection.id) in self._alarms)
+            connection.id: ConnectionState(
+                connection.id,
+                has_alarm=connection_fault(connection.id) in self._alarms,
+                stalls_told=stalls_told(self._alarms, connection.id),
+            )
             for connection in connections
         }
         self._devices = {

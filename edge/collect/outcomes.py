@@ -77,6 +77,10 @@ class Outcomes:
         """
         if not state.is_enabled and (state.faults or state.has_alarm):
             self._clear_alarm(state)
+        call = self._connection.stalled
+        is_stalled = call is not None and call.device_id == state.id
+        if not state.is_enabled and state.id in self._connection.stalls_told and not is_stalled:
+            self._clear_stall(state.id)
         if self._connection.has_alarm and not any(device.is_enabled for device in self._devices.values()):
             self._clear_connection_alarm()
 
@@ -153,6 +157,7 @@ class Outcomes:
     def stalled(self, call: DriverCall, now_s: float) -> None:
         """A call of the driver does not return. Nothing behind the connection is measured until it does."""
         self._connection.stalled = call
+        self._connection.stalls_told.add(call.device_id)
         for_s = round(now_s - call.began_s, 3)
         told = {"connection_id": self._connection.id, "device_id": call.device_id, "call": call.name}
         _log.error("driver_stalled", **told, for_s=for_s)
@@ -160,11 +165,18 @@ class Outcomes:
         self._events.stall_raised(self._connection.id, self._device_of(call), message=message)
 
     def returned(self, call: DriverCall, now_s: float) -> None:
-        """A call that had been told as stalled has returned, with whatever outcome."""
+        """A call has returned, with whatever outcome. If one like it was told as stalled, this ends it."""
         self._connection.stalled = None
+        if call.device_id not in self._connection.stalls_told:
+            return
         told = {"connection_id": self._connection.id, "device_id": call.device_id, "call": call.name}
         _log.info("driver_returned", **told, after_s=round(now_s - call.began_s, 3))
-        self._events.stall_cleared(self._connection.id, self._device_of(call))
+        self._clear_stall(call.device_id)
+
+    def _clear_stall(self, device_id: str | None) -> None:
+        self._connection.stalls_told.discard(device_id)
+        state = None if device_id is None else self._devices[device_id]
+        self._events.stall_cleared(self._connection.id, state)
 
     def _device_of(self, call: DriverCall) -> DeviceState | None:
         return None if call.device_id is None else self._devices[call.device_id]

@@ -41,17 +41,18 @@ class CallWatch:
     def call(self, name: str, *, device_id: str | None = None) -> Iterator[None]:
         """Make a call of the driver, as `driver_call` does, and watch it until it returns."""
         call = self._call = DriverCall(name=name, device_id=device_id, began_s=self._clock.monotonic_s())
+        has_returned = True
         try:
             with driver_call():
                 yield
         except asyncio.CancelledError:
             # The gateway stops. Whether the call would have returned is not known, so the alarm stays.
-            self._is_told = False
+            has_returned = False
             raise
         finally:
             self._call = None
-            if self._is_told:
-                self._is_told = False
+            self._is_told = False
+            if has_returned:
                 self._outcomes.returned(call, self._clock.monotonic_s())
 
     async def run(self) -> None:

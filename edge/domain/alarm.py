@@ -10,7 +10,8 @@ class AlarmKind(StrEnum):
     # The next usable sample of the device (or of any device, if the alarm is about a connection); or the device is
     # disabled, or the connection is no longer used.
     DRIVER_FAULT = "driver_fault"
-    # The call of the driver returns, with whatever outcome; in a later run, the first call of the same kind that does.
+    # The call of the driver returns, with whatever outcome; in a later run, the first call about the same device (or the
+    # connection itself) that does; or the device is disabled, or is not behind that connection any more.
     DRIVER_STALLED = "driver_stalled"
     # An update that is valid, or a site file that allows again what is configured.
     CONFIGURATION_NOT_USABLE = "configuration_not_usable"

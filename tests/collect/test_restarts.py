@@ -14,6 +14,7 @@ from edge.domain.configuration import site_file_configuration
 from edge.domain.driver import DeviceUnreachable, DriverError
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
+from edge.domain.settings import ConnectionSettings
 from fakes.alarm_check import alarm_view
 from fakes.collect_lives import Life, Lives, seconds
 from fakes.collect_site import connection, device
@@ -165,6 +166,46 @@ def test_an_alarm_of_a_connection_is_cleared_after_a_restart_by_what_comes_throu
         await lives.live([(LINE, polled(good))], seconds(20))
         told = [(event_type, data["connectionId"]) for event_type, data in await lives.told(RAISED, CLEARED)]
         assert told == [(RAISED, "line-a"), (CLEARED, "line-a")]
+
+    play(tmp_path, story)
+
+
+class Hanging(ScriptedPolledDriver):
+    """Its device `a` never answers a poll, well or badly."""
+
+    async def poll(self, device_id: str) -> Sample:
+        if device_id == "a":
+            await asyncio.get_running_loop().create_future()
+        return await super().poll(device_id)
+
+
+def test_a_call_that_did_not_return_is_told_once_over_restarts_and_cleared_by_one_that_does(tmp_path: Path) -> None:
+    async def story(lives: Lives) -> None:
+        for _ in range(3):
+            await lives.live([(LINE, Hanging())], seconds(60))
+        [(_, raised)] = await lives.told(RAISED, CLEARED)
+        await lives.live([(LINE, polled(away))], seconds(3))
+        [_, (_, cleared)] = await lives.told(RAISED, CLEARED)
+        for told in (raised, cleared):
+            assert (told["alarm"], told["connectionId"], told["deviceId"]) == ("driver_stalled", "line-a", "a")
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        connection(device("a", enabled=False), device("b")),
+        connection(device("a", enabled=False), device("b", enabled=False)),
+    ],
+)
+def test_a_call_that_did_not_return_is_cleared_where_none_like_it_will_be_made(
+    tmp_path: Path, after: ConnectionSettings
+) -> None:
+    async def story(lives: Lives) -> None:
+        await lives.live([(LINE, Hanging())], seconds(60))
+        await lives.live([(after, polled(good))], seconds(3))
+        assert [event_type for event_type, _ in await lives.told(RAISED, CLEARED)] == [RAISED, CLEARED]
 
     play(tmp_path, story)
 
