@@ -39,6 +39,8 @@ class Outcomes:
         self._author = author
         self._refusals = RefusalTally()
         self._is_refusing = False
+        # A fault of the connection stands in this run's log.
+        self._is_fault_logged = False
 
     def answered(self, state: DeviceState, now_s: float) -> None:
         """A device gave a sample that can be used."""
@@ -47,7 +49,7 @@ class Outcomes:
         if self._connection.has_alarm:
             self._connection.last_error = None
             self._clear_connection_alarm()
-        if state.faults or state.has_alarm:
+        if state.has_alarm:
             _log.info("driver_recovered", device_id=state.id)
             self._clear_alarm(state)
         before = state.availability
@@ -75,7 +77,7 @@ class Outcomes:
 
         That a device is lost stays as it was told: whether it would answer is not known while it is not asked.
         """
-        if not state.is_enabled and (state.faults or state.has_alarm):
+        if not state.is_enabled and state.has_alarm:
             self._clear_alarm(state)
         call = self._connection.stalled
         is_stalled = call is not None and call.device_id == state.id
@@ -91,6 +93,7 @@ class Outcomes:
 
     def _clear_connection_alarm(self) -> None:
         self._connection.has_alarm = False
+        self._is_fault_logged = False
         self._events.alarm_cleared(connection_fault(self._connection.id))
 
     def failed(self, state: DeviceState, error: DriverError, now_s: float) -> None:
@@ -128,10 +131,7 @@ class Outcomes:
         self._events.connection_lost(state, reason=reason, since=state.lost_since, detail=state.last_error)
 
     def faulted(self, state: DeviceState, fault: DriverFault) -> None:
-        """The driver broke on one device: a bug in it, told with its traceback once until the device is good again.
-
-        An alarm that an earlier run raised is still open, and not raised again.
-        """
+        """The driver broke on one device: a bug in it, told with its traceback once until the device is good again."""
         state.counters.faults += 1
         state.faults += 1
         self._connection.faults += 1
@@ -140,27 +140,32 @@ class Outcomes:
             _log.debug("driver_failed", device_id=state.id, error=state.last_error)
             return
         _log.error("driver_failed", device_id=state.id, connection_id=self._connection.id, exc_info=fault)
-        state.has_alarm = True
-        self._events.alarm_raised(device_fault(state.id), state.last_error, state=state)
+        if not state.has_alarm:
+            state.has_alarm = True
+            self._events.alarm_raised(device_fault(state.id), state.last_error, state=state)
 
     def connection_faulted(self, fault: DriverFault) -> None:
         """The driver broke, and nobody knows on which device: at opening, or on a message."""
         self._connection.faults += 1
         self._connection.last_error = text_of(fault)
-        if self._connection.has_alarm:
+        if self._is_fault_logged:
             _log.debug("driver_failed", connection_id=self._connection.id, error=self._connection.last_error)
             return
-        self._connection.has_alarm = True
+        self._is_fault_logged = True
         _log.error("driver_failed", connection_id=self._connection.id, exc_info=fault)
-        self._events.alarm_raised(connection_fault(self._connection.id), self._connection.last_error)
+        if not self._connection.has_alarm:
+            self._connection.has_alarm = True
+            self._events.alarm_raised(connection_fault(self._connection.id), self._connection.last_error)
 
     def stalled(self, call: DriverCall, now_s: float) -> None:
         """A call of the driver does not return. Nothing behind the connection is measured until it does."""
         self._connection.stalled = call
-        self._connection.stalls_told.add(call.device_id)
         for_s = round(now_s - call.began_s, 3)
         told = {"connection_id": self._connection.id, "device_id": call.device_id, "call": call.name}
         _log.error("driver_stalled", **told, for_s=for_s)
+        if call.device_id in self._connection.stalls_told:
+            return
+        self._connection.stalls_told.add(call.device_id)
         message = f"the driver's {call.name} has not returned for {for_s:g} s"
         self._events.stall_raised(self._connection.id, self._device_of(call), message=message)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import structlog
 
 from edge.collect.status import Condition
 from edge.domain.clock import ClockState
@@ -46,6 +47,15 @@ def polled(answer: Callable[[], Answer], *, opening: Exception | None = None) ->
     if opening is not None:
         driver.open_errors = [opening for _ in range(100)]
     return driver
+
+
+class Hanging(ScriptedPolledDriver):
+    """Its device `a` never answers a poll, well or badly."""
+
+    async def poll(self, device_id: str) -> Sample:
+        if device_id == "a":
+            await asyncio.get_running_loop().create_future()
+        return await super().poll(device_id)
 
 
 def is_lost(life: Life) -> None:
@@ -170,13 +180,21 @@ def test_an_alarm_of_a_connection_is_cleared_after_a_restart_by_what_comes_throu
     play(tmp_path, story)
 
 
-class Hanging(ScriptedPolledDriver):
-    """Its device `a` never answers a poll, well or badly."""
+@pytest.mark.parametrize(
+    "driver", [lambda: polled(broken), lambda: polled(good, opening=ZeroDivisionError("odd")), Hanging]
+)
+def test_what_an_earlier_run_raised_is_told_in_the_log_of_each_run_and_in_no_second_event(
+    tmp_path: Path, driver: Callable[[], ScriptedPolledDriver]
+) -> None:
+    async def story(lives: Lives) -> None:
+        for _ in range(2):
+            with structlog.testing.capture_logs() as logs:
+                await lives.live([(LINE, driver())], seconds(60))
+            errors = [entry["event"] for entry in logs if entry["log_level"] == "error"]
+            assert errors in (["driver_failed"], ["driver_stalled"])
+        assert len(await lives.told(RAISED, CLEARED)) == 1
 
-    async def poll(self, device_id: str) -> Sample:
-        if device_id == "a":
-            await asyncio.get_running_loop().create_future()
-        return await super().poll(device_id)
+    play(tmp_path, story)
 
 
 def test_a_call_that_did_not_return_is_told_once_over_restarts_and_cleared_by_one_that_does(tmp_path: Path) -> None:
