@@ -46,6 +46,11 @@ def connection_fault(connection_id: str) -> AlarmIdentity:
     return AlarmIdentity(alarm=AlarmKind.DRIVER_FAULT, connection_id=connection_id)
 
 
+def stalled_call(connection_id: str, device_id: str | None) -> AlarmIdentity:
+    """Return the alarm that says: a call of the driver does not return, about a device or the connection itself."""
+    return AlarmIdentity(alarm=AlarmKind.DRIVER_STALLED, connection_id=connection_id, device_id=device_id)
+
+
 def stalls_told(alarms: OpenAlarms, connection_id: str) -> list[str | None]:
     """Return about which devices of a connection (None: itself) an alarm says that a call does not return."""
     return [
@@ -129,16 +134,6 @@ class ControlEvents:
         reference = None if state is None else state.reference
         self._send(self._author.alarm_cleared(identity, reference=reference))
 
-    def stall_raised(self, connection_id: str, state: DeviceState | None, *, message: str) -> None:
-        """Write that a call of the driver does not return: a poll of a device, or one about the connection."""
-        reference = None if state is None else state.reference
-        self._send(self._author.alarm_raised(_stalled(connection_id, state), message, reference=reference))
-
-    def stall_cleared(self, connection_id: str, state: DeviceState | None) -> None:
-        """Write that the call has returned."""
-        reference = None if state is None else state.reference
-        self._send(self._author.alarm_cleared(_stalled(connection_id, state), reference=reference))
-
     def offer_refused(self, state: DeviceState, refused: Refused) -> bool:
         """Offer the declaration of refused samples; False if the outbox takes nothing yet."""
         body: dict[str, Json] = {
@@ -179,8 +174,3 @@ class ControlEvents:
                 del self._waiting[opened[draft.closes]]
                 return True
         return False
-
-
-def _stalled(connection_id: str, state: DeviceState | None) -> AlarmIdentity:
-    device_id = None if state is None else state.id
-    return AlarmIdentity(alarm=AlarmKind.DRIVER_STALLED, connection_id=connection_id, device_id=device_id)

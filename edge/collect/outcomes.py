@@ -4,7 +4,7 @@ import structlog
 
 from edge.collect.availability import Availability, Change
 from edge.collect.connection import ConnectionState, DriverCall
-from edge.collect.control_events import ControlEvents, connection_fault, device_fault
+from edge.collect.control_events import ControlEvents, connection_fault, device_fault, stalled_call
 from edge.collect.device import DeviceState
 from edge.collect.guard import DriverFault, text_of
 from edge.collect.refusals import RefusalTally, Refused
@@ -167,7 +167,8 @@ class Outcomes:
             return
         self._connection.stalls_told.add(call.device_id)
         message = f"the driver's {call.name} has not returned for {for_s:g} s"
-        self._events.stall_raised(self._connection.id, self._device_of(call), message=message)
+        identity = stalled_call(self._connection.id, call.device_id)
+        self._events.alarm_raised(identity, message, state=self._device(call.device_id))
 
     def returned(self, call: DriverCall, now_s: float) -> None:
         """A call has returned, with whatever outcome. If one like it was told as stalled, this ends it."""
@@ -180,11 +181,10 @@ class Outcomes:
 
     def _clear_stall(self, device_id: str | None) -> None:
         self._connection.stalls_told.discard(device_id)
-        state = None if device_id is None else self._devices[device_id]
-        self._events.stall_cleared(self._connection.id, state)
+        self._events.alarm_cleared(stalled_call(self._connection.id, device_id), state=self._device(device_id))
 
-    def _device_of(self, call: DriverCall) -> DeviceState | None:
-        return None if call.device_id is None else self._devices[call.device_id]
+    def _device(self, device_id: str | None) -> DeviceState | None:
+        return None if device_id is None else self._devices[device_id]
 
     @property
     def is_transport_suspect(self) -> bool:
