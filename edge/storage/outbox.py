@@ -177,11 +177,17 @@ class Outbox:
         return self._ledger.is_known(run, position)
 
     async def park(self, stream: int, reason: str, *declarations: Draft) -> None:
-        """Append nothing more to a stream until a person decides. Survives restarts. Raises CommitFailed."""
+        """Append nothing more to a stream until a person decides. Survives restarts. Raises CommitFailed.
+
+        The declarations are written with it: the event that raises its alarm.
+        """
         await self._set_parked(stream, reason, *declarations)
 
     async def unpark(self, stream: int, *declarations: Draft) -> None:
-        """Go on with a parked stream. Raises CommitFailed."""
+        """Go on with a parked stream. Raises CommitFailed.
+
+        The declarations are written with it: the event that clears its alarm. Without one, the next start clears it.
+        """
         await self._set_parked(stream, None, *declarations)
 
     async def quarantine(self, entry: Entry, *, reason: str, declarations: tuple[Draft, ...] = ()) -> None:
