@@ -8,7 +8,9 @@ A third party's distribution declares, in its `pyproject.toml`,
 where `KIND` is an `edge.domain.driver.DriverKind`. A built-in name always means the built-in kind.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -46,29 +48,59 @@ def driver_kind(name: str) -> DriverKind:
     if not found:
         raise DriverUnknown(f"there is no driver {name!r}; there are: {', '.join(driver_names())}")
     point = next(iter(found))
-    try:
+    with foreign_code(name, "cannot be imported"):
         kind = point.load()
-    except (ImportError, AttributeError) as error:
-        raise DriverUnknown(f"driver {name!r} ({point.value}) cannot be imported: {error}") from error
-    return _usable(name, point.value, kind)
+    with foreign_code(name, "is not as a driver must be"):
+        return _usable(name, kind)
 
 
-def driver_kinds() -> Mapping[str, DriverKind]:
-    """Return every kind that can be used here; a third party's that cannot be used is left out."""
+def driver_kinds(tell: Callable[[str], None] = lambda _sentence: None) -> Mapping[str, DriverKind]:
+    """Return every kind that can be used here. A third party's that cannot be used is left out, and `tell` hears why."""
     kinds: dict[str, DriverKind] = {}
     for name in driver_names():
         try:
             kinds[name] = driver_kind(name)
-        except DriverUnknown:
-            continue
+        except DriverUnknown as error:
+            tell(str(error))
     return kinds
 
 
-def _usable(name: str, origin: str, kind: object) -> DriverKind:
+@contextmanager
+def foreign_code(name: str, what: str, *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Run code of a driver's module. Whatever a third party's raises becomes DriverUnknown: `what`, and the error's words.
+
+    A module may do anything, even end the program, while it is imported or asked about its options. Only the user's own
+    KeyboardInterrupt passes, and errors of the types `passing`. A built-in driver's bug passes as the bug it is.
+    """
+    all_passing: tuple[type[BaseException], ...] = (KeyboardInterrupt, DriverUnknown, *passing)
+    try:
+        yield
+    except all_passing:
+        raise
+    except BaseException as error:
+        if name in _BUILT_IN:
+            raise
+        raise DriverUnknown(f"driver {name!r}{_origin(name)} {what}: {type(error).__name__}: {error}") from error
+
+
+def _origin(name: str) -> str:
+    """Say which distribution brings a third party's driver, and where its kind is."""
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        brought_by = "" if point.dist is None else f" of {point.dist.name} {point.dist.version}"
+        return f" ({point.value}{brought_by})"
+    return ""
+
+
+def _usable(name: str, kind: object) -> DriverKind:
+    driver = f"driver {name!r}{_origin(name)}"
     if not isinstance(kind, DriverKind):
-        raise DriverUnknown(f"driver {name!r} ({origin}) is a {type(kind).__name__}, not a DriverKind")
+        raise DriverUnknown(f"{driver} is a {type(kind).__name__}, not a DriverKind")
     if kind.api != DRIVER_API:
-        raise DriverUnknown(
-            f"driver {name!r} ({origin}) was written for driver API {kind.api}; this gateway has {DRIVER_API}"
-        )
+        raise DriverUnknown(f"{driver} was written for driver API {kind.api}; this gateway has {DRIVER_API}")
+    if kind.name != name:
+        raise DriverUnknown(f"{driver} calls itself {kind.name!r}; its entry point must have the same name")
+    given: tuple[object, ...] = (kind.connection_options, kind.device_options, kind.point_options)
+    for options in given:
+        if not (isinstance(options, type) and is_dataclass(options)):
+            raise DriverUnknown(f"{driver} has {options!r} for options; they must be a dataclass")
     return kind

@@ -11,10 +11,12 @@ import click
 from edge.cli import EXIT_CONFIGURATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from edge.domain.driver import DriverKind
     from edge.domain.settings import Settings
     from edge.settings.problems import Problem
+    from edge.settings.schema import Schema
 
 
 @click.command()
@@ -74,9 +76,29 @@ def _records(problems: "Sequence[Problem]") -> list[dict[str, object]]:
 @click.command()
 @click.option("--profile", is_flag=True, help="The schema of profiles instead of site files.")
 def schema(*, profile: bool) -> None:
-    """Print the JSON Schema of site files, for editors that know `#:schema` lines."""
+    """Print the JSON Schema of site files, for editors that know `#:schema` lines.
+
+    A third party's driver that cannot be used is left out, with a warning.
+    """
     from drivers import driver_kinds
     from edge.settings.schema import profile_schema, site_schema
 
-    document = profile_schema(driver_kinds()) if profile else site_schema(driver_kinds())
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    make = profile_schema if profile else site_schema
+    kinds = {name: kind for name, kind in driver_kinds(_warn).items() if _has_schema(kind, make)}
+    click.echo(json.dumps(make(kinds), indent=2, ensure_ascii=False))
+
+
+def _has_schema(kind: "DriverKind", make: "Callable[[Mapping[str, DriverKind]], Schema]") -> bool:
+    from drivers import DriverUnknown, foreign_code
+
+    try:
+        with foreign_code(kind.name, "has options without a schema"):
+            json.dumps(make({kind.name: kind}))
+    except DriverUnknown as error:
+        _warn(str(error))
+        return False
+    return True
+
+
+def _warn(sentence: str) -> None:
+    click.echo(f"warning: {sentence}", err=True)

@@ -32,7 +32,7 @@ def cautions(
         found.extend(_address_cautions(placed))
         found.extend(_interval_cautions(placed))
         found.extend(_group_cautions(placed))
-        found.extend(placed.problems(placed.kind.cautions(placed.connection)))
+        found.extend(placed.problems(placed.kind.cautions))
         for table, device in placed.described:
             found.extend(_device_cautions(table, device))
     return sorted(dict.fromkeys(found), key=lambda problem: (problem.line, problem.column))

@@ -1,15 +1,19 @@
 """A connection together with where it stands in the site file, so that whatever is said of it gets its line."""
 
 import os.path
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from drivers import DriverUnknown, foreign_code
 from edge.domain.device_group import member_id
 from edge.domain.driver import DriverKind
 from edge.domain.settings import ConnectionSettings, DeviceGroup, DeviceSettings
 from edge.settings.adapt import mistake_at
 from edge.settings.document import Place, Table
 from edge.settings.problems import Problem
+
+# Of a third party's driver whose own code failed when it was asked about the options.
+BROKE_ON_OPTIONS = "broke on its options"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +32,13 @@ class PlacedConnection:
         """Everything that the site file describes with a table of its own: devices, and groups by their template."""
         return [*self.devices, *((table, group.template) for table, group in self.groups)]
 
-    def problems(self, said: Iterable[tuple[str, str]]) -> list[Problem]:
+    def problems(self, ask: Callable[[ConnectionSettings], Iterable[tuple[str, str]]]) -> list[Problem]:
         """Give the driver's sentences (device or group id, or "" for the connection, and what is wrong) their places."""
+        try:
+            with foreign_code(self.kind.name, BROKE_ON_OPTIONS):
+                said = [(str(device_id), str(sentence)) for device_id, sentence in ask(self.connection)]
+        except DriverUnknown as error:
+            return [self.table.place_of("driver").problem(str(error))]
         tables = {device.id: table for table, device in self.described}
         names = self._names()
         problems = []

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from drivers import DriverUnknown, driver_kind
+from drivers import DriverUnknown, driver_kind, foreign_code
 from edge.domain.device_group import member_id
 from edge.domain.driver import DriverKind
 from edge.domain.identifier import is_identifier
@@ -23,7 +23,7 @@ from edge.settings.cautions import cautions
 from edge.settings.device import build_device, check_device_alone, clashes
 from edge.settings.document import Place, Table, read_document
 from edge.settings.group import build_group, id_problems, knows_groups, members, name_problems
-from edge.settings.placed import PlacedConnection, port_problems
+from edge.settings.placed import BROKE_ON_OPTIONS, PlacedConnection, port_problems
 from edge.settings.problems import ConfigurationInvalid, Problem
 from edge.settings.profile import Profile, find_profile, load_profile, no_such_profile
 from edge.settings.streams import shared_streams
@@ -95,15 +95,18 @@ class SiteReader:
             return None
         try:
             kind = self._find_kind(driver)
+            with foreign_code(driver, BROKE_ON_OPTIONS):
+                return self._connection_of(kind, head or ConnectionTable(id="", driver=driver), table)
         except DriverUnknown as error:
             self._report.append(table.place_of("driver").problem(str(error)))
             return None
+
+    def _connection_of(self, kind: DriverKind, head: ConnectionTable, table: Table) -> ConnectionSettings:
+        """Build a connection. Where `head` has mistakes, Settings never come out; its devices are read to tell theirs."""
         self._report.extend(table.place_of("driver").problem(sentence) for sentence in clashes(kind))
         options: object | None = adapt(
             kind.connection_options, table.without(*_CONNECTION_KEYS, "device", "device_group"), self._report
         )
-        # Where the connection has mistakes, Settings never come out; its devices are read only to tell theirs.
-        head = head or ConnectionTable(id="", driver=driver)
         tables = [*table.tables("device", self._report)], [*table.tables("device_group", self._report)]
         devices = [(item, self._device(item, kind, head.poll_interval_s)) for item in tables[0]]
         groups = [(item, self._group(item, kind, head.poll_interval_s)) for item in tables[1]]
@@ -208,7 +211,7 @@ class SiteReader:
     def _check_connections(self) -> None:
         """What only a whole connection, or all of them together, can be asked."""
         for placed in self._placed:
-            self._report.extend(placed.problems(placed.kind.mistakes(placed.connection)))
+            self._report.extend(placed.problems(placed.kind.mistakes))
         self._report.extend(port_problems(self._placed))
 
 

@@ -5,11 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers import DriverUnknown, driver_kind
+from drivers import DriverUnknown, driver_kind, foreign_code
 from edge.domain.driver import DriverKind
 from edge.domain.settings import POLL_INTERVAL_S, DeviceSettings
 from edge.settings.device import build_device
 from edge.settings.document import Document, Place, Table, read_document
+from edge.settings.placed import BROKE_ON_OPTIONS
 from edge.settings.problems import ConfigurationInvalid, Problem
 from edge.settings.profile import (
     PROFILE_FOLDER,
@@ -49,6 +50,14 @@ def load_specimen(name: str, folder: Path) -> Specimen:
     file = _found(name, folder)
     report: list[Problem] = []
     kind = _kind(file)
+    try:
+        with foreign_code(kind.name, BROKE_ON_OPTIONS, passing=(ConfigurationInvalid,)):
+            return _made(file, kind, report)
+    except DriverUnknown as error:
+        raise ConfigurationInvalid([_head(file).place_of("driver").problem(str(error))]) from error
+
+
+def _made(file: Path, kind: DriverKind, report: list[Problem]) -> Specimen:
     profile = load_profile(file, kind, report)
     if profile is None:
         raise ConfigurationInvalid(report)
@@ -88,10 +97,13 @@ def _found(name: str, folder: Path) -> Path:
     return file
 
 
-def _kind(file: Path) -> DriverKind:
+def _head(file: Path) -> Table:
     document = read_document(file)
-    whole = Table(place=Place(document=document, path=()), values=document.tree)
-    head = whole.table("profile", [])
+    return Table(place=Place(document=document, path=()), values=document.tree).table("profile", [])
+
+
+def _kind(file: Path) -> DriverKind:
+    head = _head(file)
     driver = head.values.get("driver")
     if not isinstance(driver, str):
         raise ConfigurationInvalid([head.place_of("driver").problem("driver is required")])

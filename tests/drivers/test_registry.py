@@ -1,45 +1,25 @@
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 import drivers
 from edge.domain.driver import DRIVER_API, DriverKind
+from fakes.foreign_driver import install_driver
 
-KIND = """\
-from dataclasses import dataclass
-from edge.domain.driver import DriverKind
+MY_BUS = r"driver 'my-bus' \(my_bus_driver:KIND of my-bus 1\.0\)"
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    speed: int = 1
 
-KIND = DriverKind(
-    name="my-bus", title="My bus", connection_options=Options, device_options=Options, point_options=Options,
-    create=lambda connection: None, api={api},
-)
-OTHER = object()
-"""
-
-Install = Callable[..., None]
+class Install(Protocol):
+    def __call__(self, *, value: str = ..., entry_point: str = ..., **code: str) -> None: ...
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Pretend that a third party's distribution is installed: its code and its metadata on the path."""
-
-    def installed(value: str = "my_bus_driver:KIND", *, name: str = "my-bus", api: int = DRIVER_API) -> None:
-        (tmp_path / "my_bus_driver.py").write_text(KIND.format(api=api))
-        metadata = tmp_path / "my_bus-1.0.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-bus\nVersion: 1.0\n")
-        (metadata / "entry_points.txt").write_text(f"[greenhouse_edge.drivers]\n{name} = {value}\n")
-        monkeypatch.syspath_prepend(str(tmp_path))
-        monkeypatch.delitem(sys.modules, "my_bus_driver", raising=False)
-
-    return installed
+    return partial(install_driver, tmp_path, monkeypatch)
 
 
 def test_the_built_in_kinds_are_there() -> None:
@@ -63,7 +43,7 @@ def test_a_third_party_driver_is_found_by_its_entry_point(install: Install) -> N
 
 
 def test_a_driver_for_another_api_is_refused(install: Install) -> None:
-    install(api=DRIVER_API + 1)
+    install(api=str(DRIVER_API + 1))
     with pytest.raises(drivers.DriverUnknown, match=f"driver API {DRIVER_API + 1}; this gateway has {DRIVER_API}"):
         drivers.driver_kind("my-bus")
     assert "my-bus" not in drivers.driver_kinds()
@@ -71,19 +51,66 @@ def test_a_driver_for_another_api_is_refused(install: Install) -> None:
 
 @pytest.mark.parametrize("value", ["my_bus_driver:NOTHING", "no_such_module:KIND"])
 def test_a_driver_that_cannot_be_imported_is_refused_with_the_reason(install: Install, value: str) -> None:
-    install(value)
+    install(value=value)
     with pytest.raises(drivers.DriverUnknown, match="cannot be imported: "):
         drivers.driver_kind("my-bus")
 
 
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("RuntimeError('no licence')", "RuntimeError: no licence"),
+        ("SystemExit(3)", "SystemExit: 3"),
+        ("OSError(13, 'denied')", r"PermissionError: \[Errno 13\] denied"),
+        ("GeneratorExit()", "GeneratorExit: "),
+        ("type('VendorsExit', (BaseException,), {})('enough')", "VendorsExit: enough"),
+    ],
+)
+def test_a_module_that_raises_when_it_is_imported_is_named_and_harms_no_other(
+    install: Install, raised: str, told: str
+) -> None:
+    install(before=f"raise {raised}")
+    with pytest.raises(drivers.DriverUnknown, match=f"^{MY_BUS} cannot be imported: {told}$"):
+        drivers.driver_kind("my-bus")
+    sentences: list[str] = []
+    assert drivers.driver_kinds(sentences.append).keys() == {"modbus", "serial", "mqtt", "simulated"}
+    (sentence,) = sentences
+    assert "my-bus 1.0" in sentence
+
+
+def test_ctrl_c_while_a_driver_is_imported_is_the_users(install: Install) -> None:
+    install(before="raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        drivers.driver_kind("my-bus")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ({"name": "your-bus"}, "calls itself 'your-bus'; its entry point must have the same name"),
+        ({"options": "dict"}, "has <class 'dict'> for options; they must be a dataclass"),
+        ({"options": "Options(speed=2)"}, r"has Options\(speed=2\) for options; they must be a dataclass"),
+    ],
+)
+def test_a_kind_that_could_never_be_used_is_refused(install: Install, code: dict[str, str], told: str) -> None:
+    install(**code)
+    with pytest.raises(drivers.DriverUnknown, match=f"^{MY_BUS} {told}$"):
+        drivers.driver_kind("my-bus")
+
+
+def test_a_bug_of_a_built_in_driver_stays_the_bug_that_it_is() -> None:
+    with pytest.raises(ZeroDivisionError), drivers.foreign_code("modbus", "broke"):
+        raise ZeroDivisionError
+
+
 def test_an_entry_point_that_is_no_driver_is_refused(install: Install) -> None:
-    install("my_bus_driver:OTHER")
+    install(value="my_bus_driver:OTHER")
     with pytest.raises(drivers.DriverUnknown, match="not a DriverKind"):
         drivers.driver_kind("my-bus")
 
 
 def test_a_built_in_name_cannot_be_taken(install: Install) -> None:
-    install(name="modbus")
+    install(entry_point="modbus")
     assert drivers.driver_kind("modbus").title.startswith("Modbus devices")
     assert drivers.driver_names().count("modbus") == 1
 
