@@ -214,14 +214,20 @@ def _carried_out(
 ) -> "tuple[Asked, Answer | None]":
     """Run it; leave with an exit code where the event store is the problem."""
     from edge.configure.producer import RequestContested
-    from edge.domain.event_store import AccessRefused, EventStoreError, EventStoreMisconfigured, OutcomeUnknown
+    from edge.domain.event_store import (
+        AccessRefused,
+        CredentialRefused,
+        EventStoreError,
+        EventStoreMisconfigured,
+        OutcomeUnknown,
+    )
 
     code = EXIT_TEMPORARY
     try:
         return asyncio.run(work)
     except EventStoreMisconfigured as error:
         code, message = EXIT_CONFIGURATION, str(error)
-    except AccessRefused as error:
+    except (AccessRefused, CredentialRefused) as error:
         code, message = EXIT_FAILED, f"the event store refused access: {error}"
     except RequestContested as error:
         message = f"{error}; try again"

@@ -51,7 +51,7 @@ def tail(
 
     Exit codes: 0 done, 1 access refused, 2 usage, 75 the store cannot be reached, 78 site file or URI invalid.
     """
-    from edge.domain.event_store import AccessRefused, EventStoreError, EventStoreMisconfigured
+    from edge.domain.event_store import AccessRefused, CredentialRefused, EventStoreError, EventStoreMisconfigured
 
     store, own_streams, credential = _wanted(site_file, uri, credentials_dir)
     try:
@@ -64,7 +64,7 @@ def tail(
     except EventStoreMisconfigured as error:
         click.echo(error, err=True)
         sys.exit(EXIT_CONFIGURATION)
-    except AccessRefused as error:
+    except (AccessRefused, CredentialRefused) as error:
         click.echo(f"the event store refused access: {error}", err=True)
         sys.exit(EXIT_FAILED)
     except EventStoreError as error:

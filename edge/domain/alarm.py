@@ -21,6 +21,10 @@ class AlarmKind(StrEnum):
     FOREIGN_EVENT = "foreign_event"
     # A later run forwards again.
     OUTBOX_CLONED = "outbox_cloned"
+    # The event store takes an event of the stream, or lets it be read.
+    STREAM_REFUSED = "stream_refused"
+    # The event store takes an event of any stream.
+    EVENT_STORE_REFUSES = "event_store_refuses"
 
 
 # A lost device is remembered as an alarm is, under this name, but told by DeviceConnectionLost and -Restored.

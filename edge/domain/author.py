@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
-from edge.domain.alarm import AlarmIdentity, OpenAlarm
+from edge.domain.alarm import AlarmIdentity, AlarmKind, OpenAlarm
 from edge.domain.clock import Clock, ClockState, Moment, rfc3339
 from edge.domain.event import SCHEMA_VERSION, Draft, EventType, Json, Numbers
 from edge.domain.settings import StreamTemplates
@@ -46,6 +46,12 @@ class Author:
         """Fill in a stream's name."""
         return template.format(site=self.site_id, gateway=self.gateway_id, device=device_id)
 
+    def device_of(self, stream: str) -> str | None:
+        """Return the device whose readings a stream holds, by its name; None for every other stream."""
+        before, is_per_device, after = self.stream(self.streams.sensor_readings, "\0").partition("\0")
+        is_of_device = is_per_device and stream.startswith(before) and stream.endswith(after)
+        return stream[len(before) : len(stream) - len(after)] or None if is_of_device else None
+
     def control(
         self,
         event_type: EventType,
@@ -73,6 +79,10 @@ class Author:
             type=event_type,
             encode=partial(_encode_control, encode_json(data).encode(), metadata),
         )
+
+    def stream_alarm(self, kind: AlarmKind, stream: str) -> AlarmIdentity:
+        """Return the identity of an alarm about a stream. It names the device whose readings the stream holds, too."""
+        return AlarmIdentity(alarm=kind, stream=stream, device_id=self.device_of(stream))
 
     def alarm_raised(
         self, identity: AlarmIdentity, message: str, *, body: str = "", reference: Reference | None = None

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from edge.domain.event import NewEvent, RecordedEvent
@@ -47,11 +48,31 @@ class AppendTooLarge(EventStoreError):  # noqa: N818
 
 
 class RequestRefused(EventStoreError):  # noqa: N818
-    """The server calls the request itself wrong. Remedy: split to find the event, and quarantine that."""
+    """The server calls the request itself wrong. Remedy: split to find the event; quarantine it if others pass."""
+
+
+class CredentialRefused(EventStoreError):  # noqa: N818
+    """User or password is wrong, or the user is disabled. Remedy: a person; meanwhile try again slowly, drop nothing."""
+
+
+class Right(StrEnum):
+    """What a user may do with one stream."""
+
+    READ = "read"
+    APPEND = "append to"
 
 
 class AccessRefused(EventStoreError):  # noqa: N818
-    """Credentials or rights are wrong. Remedy: a person; meanwhile try again slowly, and drop nothing."""
+    """The user lacks a right on one stream. Remedy: a person gives it; meanwhile that stream waits alone.
+
+    `user` is None where the gateway has no credential.
+    """
+
+    def __init__(self, *, stream: str, right: Right, user: str | None) -> None:
+        super().__init__(f"{user or 'a caller without a user'} may not {right} {stream}")
+        self.stream = stream
+        self.right = right
+        self.user = user
 
 
 class EventStoreMisconfigured(EventStoreError):  # noqa: N818
@@ -73,13 +94,13 @@ class EventStore(Protocol):
         last event's commit position, its place in the one order of the whole store; None where the server does not tell,
         as after an earlier try. An earlier try's position may be lower than those of appends that were answered since.
         Raises WrongExpectedRevision, OutcomeUnknown, EventStoreUnavailable, StreamDeleted, AppendTooLarge,
-        RequestRefused, AccessRefused.
+        RequestRefused, AccessRefused, CredentialRefused.
         """
 
     async def read_forward(self, stream: str, *, from_revision: int, limit: int) -> list[RecordedEvent]:
         """Read up to `limit` events, from `from_revision` (included) on. Truncated events are skipped silently.
 
-        Raises StreamNotFound, StreamDeleted, EventStoreUnavailable, AccessRefused.
+        Raises StreamNotFound, StreamDeleted, EventStoreUnavailable, AccessRefused, CredentialRefused.
         """
 
     async def read_backward(self, stream: str, *, limit: int, from_revision: int | None = None) -> list[RecordedEvent]:
@@ -93,6 +114,6 @@ class EventStore(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[RecordedEvent | CaughtUp]]:
         """Follow a stream from after this revision (NO_STREAM = from its start), which may not exist yet.
 
-        The iterator never ends by itself: a lost subscription raises EventStoreUnavailable; StreamDeleted and
-        AccessRefused are raised as such. Cancellation is never swallowed.
+        The iterator never ends by itself: a lost subscription raises EventStoreUnavailable; StreamDeleted,
+        AccessRefused and CredentialRefused are raised as such. Cancellation is never swallowed.
         """

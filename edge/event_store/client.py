@@ -36,7 +36,7 @@ from edge.event_store.cancellation import CallEnded, cancellation_kept
 from edge.event_store.cluster import Cluster, LeaderNotFound
 from edge.event_store.feed import feeding
 from edge.event_store.node import Access, Keepalive, Node
-from edge.event_store.refusals import CallFailure, append_error, read_error
+from edge.event_store.refusals import Caller, CallFailure, append_error, read_error
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -58,9 +58,10 @@ class PositionedEvent:
 class GrpcEventStore:
     """`EventStore` on the leader of a cluster, or on one node. Made by `open_event_store`; belongs to one event loop."""
 
-    def __init__(self, cluster: Cluster, settings: EventStoreSettings) -> None:
+    def __init__(self, cluster: Cluster, settings: EventStoreSettings, *, user: str | None) -> None:
         self._cluster = cluster
         self._settings = settings
+        self._user = user
         self._calls = asyncio.Semaphore(CALLS_MAX)
 
     async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> int | None:
@@ -90,7 +91,7 @@ class GrpcEventStore:
             message = str(error) or f"no answer within {timeout_s} s"
             raise (OutcomeUnknown(message) if attempts else EventStoreUnavailable(message)) from error
         except _LIBRARY_ERRORS as error:
-            raise append_error(_failure(error), attempts=attempts) from error
+            raise append_error(_failure(error), Caller(user=self._user, stream=stream), attempts=attempts) from error
         # 0 stands for "no position": an earlier try had written the events.
         return position or None
 
@@ -123,7 +124,7 @@ class GrpcEventStore:
                 raise CallEnded("the read was cut short")
             return events
 
-        return await self._answered(read)
+        return await self._answered(stream, read)
 
     @asynccontextmanager
     async def subscribe(
@@ -142,7 +143,8 @@ class GrpcEventStore:
                 credentials=node.credentials,
             )
 
-        async with self._following(*await self._answered(confirmed), _recorded) as items:
+        node, subscription = await self._answered(stream, confirmed)
+        async with self._following(stream, node, subscription, _recorded) as items:
             yield items
 
     @asynccontextmanager
@@ -164,10 +166,11 @@ class GrpcEventStore:
                 credentials=node.credentials,
             )
 
-        async with self._following(*await self._answered(confirmed), _positioned) as items:
+        node, subscription = await self._answered("$all", confirmed)
+        async with self._following("$all", node, subscription, _positioned) as items:
             yield items
 
-    async def _answered(self, call: Callable[[Node], Awaitable[Answer]]) -> Answer:
+    async def _answered(self, stream: str, call: Callable[[Node], Awaitable[Answer]]) -> Answer:
         """Make a call that changes nothing: a read, or the opening of a subscription up to its confirmation."""
         timeout_s = self._settings.read_timeout_s
         try:
@@ -175,7 +178,7 @@ class GrpcEventStore:
         except (TimeoutError, LeaderNotFound) as error:
             raise EventStoreUnavailable(str(error) or f"no answer within {timeout_s} s") from error
         except _LIBRARY_ERRORS as error:
-            raise read_error(_failure(error)) from error
+            raise read_error(_failure(error), Caller(user=self._user, stream=stream)) from error
 
     async def _made(self, timeout_s: float, call: Callable[[Node], Awaitable[Answer]]) -> Answer:
         """Make a call on the node that leads; once more if that node turns out to be gone, or to lead no longer."""
@@ -221,6 +224,7 @@ class GrpcEventStore:
     @asynccontextmanager
     async def _following(
         self,
+        stream: str,
         node: Node,
         subscription: AsyncCatchupSubscription,
         convert: Callable[[esdbclient.RecordedEvent], Item],
@@ -234,7 +238,7 @@ class GrpcEventStore:
                 self._cluster.doubt(node)
             except _LIBRARY_ERRORS as error:
                 await self._conclude(node, error)
-                raise read_error(_failure(error)) from error
+                raise read_error(_failure(error), Caller(user=self._user, stream=stream)) from error
 
         try:
             async with feeding(items(), lambda: EventStoreUnavailable("the subscription ended")) as feed:
@@ -251,9 +255,10 @@ async def open_event_store(
 
     `credential` is `user:password`; it takes the place of what the URI has. Raises EventStoreMisconfigured.
     """
-    cluster = Cluster(Access(settings, credential, keepalive or Keepalive()))
+    access = Access(settings, credential, keepalive or Keepalive())
+    cluster = Cluster(access)
     try:
-        yield GrpcEventStore(cluster, settings)
+        yield GrpcEventStore(cluster, settings, user=access.user)
     finally:
         await cluster.close()
 

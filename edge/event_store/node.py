@@ -114,14 +114,16 @@ class Access:
         library = _construct(settings, credential)
         self.spec = library.connection_spec
         self.seeds = tuple(self.spec.targets)
+        # As URIs have it: percent-encoded.
+        self.user = unquote(self.spec.username or "") or None
         self.is_cluster = self.spec.scheme == URI_SCHEME_ESDB_DISCOVER or len(self.seeds) > 1
         self.metadata = (("connection-name", self.spec.options.ConnectionName),)
         self.call_credentials: grpc.CallCredentials | None = None
         self._channel_credentials: grpc.ChannelCredentials | None = None
         if self.spec.options.Tls:
-            # As URIs have them: percent-encoded.
-            user, password = unquote(self.spec.username or ""), unquote(self.spec.password or "")
-            self.call_credentials = grpc.metadata_call_credentials(BasicAuthCallCredentials(user, password))
+            password = unquote(self.spec.password or "")
+            basic = BasicAuthCallCredentials(self.user or "", password)
+            self.call_credentials = grpc.metadata_call_credentials(basic)
             self._channel_credentials = grpc.ssl_channel_credentials(
                 library.root_certificates, library.private_key, library.certificate_chain
             )

@@ -10,10 +10,12 @@ from edge.domain.event_store import (
     NO_STREAM,
     AccessRefused,
     AppendTooLarge,
+    CredentialRefused,
     EventStoreError,
     EventStoreUnavailable,
     OutcomeUnknown,
     RequestRefused,
+    Right,
     StreamDeleted,
     StreamNotFound,
     WrongExpectedRevision,
@@ -45,9 +47,18 @@ class CallFailure:
         return ": ".join([self.kind, *parts])
 
 
-def append_error(failure: CallFailure, *, attempts: int) -> EventStoreError:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whose call it was, and on which stream: the server's refusal of a right tells neither."""
+
+    # None where the gateway has no credential.
+    user: str | None
+    stream: str
+
+
+def append_error(failure: CallFailure, caller: Caller, *, attempts: int) -> EventStoreError:
     """Say what became of an append. `attempts` is how often the library sent it (it repeats by itself)."""
-    certain = _certain_append_error(failure)
+    certain = _certain_append_error(failure, caller)
     if certain is not None:
         return certain
     # What an answer to the only attempt says, holds; an earlier attempt may have been written all the same.
@@ -56,7 +67,7 @@ def append_error(failure: CallFailure, *, attempts: int) -> EventStoreError:
     return OutcomeUnknown(str(failure))
 
 
-def _certain_append_error(failure: CallFailure) -> EventStoreError | None:
+def _certain_append_error(failure: CallFailure, caller: Caller) -> EventStoreError | None:
     match failure:
         case CallFailure(kind="WrongCurrentVersion"):
             return WrongExpectedRevision(failure.reason, actual=actual_revision(failure.reason))
@@ -72,7 +83,7 @@ def _certain_append_error(failure: CallFailure) -> EventStoreError | None:
         case CallFailure(kind="BadRequestError" | "InvalidTransactionError") | CallFailure(code="INVALID_ARGUMENT"):
             return RequestRefused(str(failure))
         case _:
-            return _access_error(failure)
+            return _access_error(failure, caller, Right.APPEND)
 
 
 def _was_turned_away(failure: CallFailure) -> bool:
@@ -80,7 +91,7 @@ def _was_turned_away(failure: CallFailure) -> bool:
     return failure.kind == "NodeIsNotLeader" or failure.is_not_ready
 
 
-def read_error(failure: CallFailure) -> EventStoreError:
+def read_error(failure: CallFailure, caller: Caller) -> EventStoreError:
     """Say why a read or a subscription failed."""
     match failure:
         case CallFailure(kind="NotFound"):
@@ -88,12 +99,16 @@ def read_error(failure: CallFailure) -> EventStoreError:
         case CallFailure(kind="StreamIsDeleted"):
             return StreamDeleted(str(failure))
         case _:
-            return _access_error(failure) or EventStoreUnavailable(str(failure))
+            return _access_error(failure, caller, Right.READ) or EventStoreUnavailable(str(failure))
 
 
-def _access_error(failure: CallFailure) -> EventStoreError | None:
-    if failure.kind == "AccessDeniedError" or failure.code in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
-        return AccessRefused(str(failure))
+def _access_error(failure: CallFailure, caller: Caller, right: Right) -> EventStoreError | None:
+    if failure.code == "UNAUTHENTICATED":
+        # The server does not tell which.
+        who = "a caller without a user" if caller.user is None else f"{caller.user}: wrong password, or no such user"
+        return CredentialRefused(f"the event store does not let in {who}")
+    if failure.kind == "AccessDeniedError" or failure.code == "PERMISSION_DENIED":
+        return AccessRefused(stream=caller.stream, right=right, user=caller.user)
     return None
 
 

@@ -1,13 +1,15 @@
 """How much goes into one append."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from edge.domain.event import NewEvent
 from edge.storage.entry import Entry
 
-# The server's default limit is 1 MiB; half of it leaves room for what it counts and we do not.
-BATCH_BYTES_MAX = 512 * 1024
+# The server's default limit on an append. An event beyond it is too large for every server that has not been changed.
+APPEND_BYTES_MAX = 1024 * 1024
+# Half of it leaves room for what the server counts and we do not.
+BATCH_BYTES_MAX = APPEND_BYTES_MAX // 2
 BATCH_EVENTS_MAX = 500
 
 
@@ -28,6 +30,15 @@ def leading_batch(
             break
         batch.append(entry)
     return batch
+
+
+def others_to_try(entries: Sequence[Entry]) -> list[Entry]:
+    """Choose from what follows the first entry a few that may pass where the first does not: near ones, far ones, the last.
+
+    Farther apart each time: a run of a thousand bad events is seen through with ten tries.
+    """
+    indices = {1 << power for power in range(len(entries).bit_length())} | {len(entries) - 1}
+    return [entries[index] for index in sorted(indices) if 0 < index < len(entries)]
 
 
 def new_events(entries: Iterable[Entry]) -> list[NewEvent]:

@@ -12,6 +12,7 @@ from edge.domain.event_store import AccessRefused, EventStore, EventStoreError
 from edge.forward.alarms import ForwardingAlarms
 from edge.forward.link import Link, LinkState
 from edge.forward.queues import Queues, StreamQueue
+from edge.forward.refusals import EventsRefused, Refusal, Refusals, RefusedStream
 from edge.forward.stream import StreamForwarder
 from edge.forward.trust import Trust
 from edge.forward.turns import Turns
@@ -27,6 +28,9 @@ STREAMS_IN_FLIGHT = 8
 # No store is restored from a backup faster. While appends succeed more often than this, nothing is read back.
 SILENCE_S = 5.0
 
+# A stream whose events are refused keeps one and the next: whether that one passes tells whose fault it is.
+HELD_ENTRIES = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwarderStatus:
@@ -38,7 +42,12 @@ class ForwarderStatus:
     queued_bytes: int
     # Since the event store last answered; None = not yet in this run.
     success_age_s: float | None
+    # What holds up forwarding now; "" = nothing.
     last_error: str
+    # Until everything that waits is tried again; None = nothing waits as a whole.
+    next_try_in_s: float | None
+    # Streams that the event store refuses, each with the reason; the others go on.
+    refused: Mapping[str, RefusedStream]
     # Streams that wait for an operator, and why.
     parked: Mapping[str, str]
 
@@ -60,6 +69,7 @@ class Forwarder:
         self._clock = clock
         self._link = Link(clock, chance)
         self._turns = Turns(is_control=self._is_control)
+        self._refusals = Refusals(outbox=outbox, author=author, clock=clock, chance=chance, retry=self._turns.add)
         self._queues = Queues(outbox, on_filled=lambda queue: self._turns.add(queue.number))
         self._trust = Trust(event_store, outbox.cursors, outbox.streams)
         self._stream_forwarder = StreamForwarder(
@@ -90,18 +100,26 @@ class Forwarder:
         """Tell how forwarding goes."""
         last_s = self._link.last_success_s
         names = self._outbox.streams
+        state, problem, next_try_in_s = self._link.state, self._link.last_error, self._link.next_try_in_s
+        refused, overall = self._refusals.status(), self._refusals.overall()
+        if overall is not None and state is LinkState.FORWARDING:
+            soonest = min(refused.values(), key=lambda stream: stream.next_try_in_s)
+            state, problem, next_try_in_s = overall, soonest.reason, soonest.next_try_in_s
         return ForwarderStatus(
-            state=self._link.state,
+            state=state,
             forwarded=self._forwarded,
             queued_bytes=self._queues.size,
             success_age_s=None if last_s is None else self._clock.monotonic_s() - last_s,
-            last_error=self._link.last_error,
+            last_error=problem,
+            next_try_in_s=next_try_in_s,
+            refused=refused,
             parked={names.name(number): reason for number, reason in names.parked().items()},
         )
 
     async def run(self) -> None:
         """Forward for ever."""
         self._alarms.begin()
+        self._refusals.begin()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._queues.run(), name="backlog head")
             tasks.create_task(self._prove(), name="proof of the store")
@@ -128,7 +146,7 @@ class Forwarder:
             try:
                 is_intact = await self._trust.is_intact()
             except EventStoreError as error:
-                self._lost(generation, error, LinkState.UNREACHABLE)
+                self._lost(generation, error)
                 continue
             if is_intact:
                 self._link.succeeded()
@@ -157,28 +175,47 @@ class Forwarder:
     async def _take_turn(self, queue: StreamQueue) -> None:
         if self._outbox.streams.is_parked(queue.number):
             return
+        if self._refusals.must_wait(queue.number, has_more=queue.has_more):
+            return
         generation, was_verified = self._link.generation, queue.is_verified
         try:
             forwarded = await self._stream_forwarder.step(queue)
         except CloneDetected as error:
             self._link.park(error)
-        except AccessRefused as error:
+        except (AccessRefused, EventsRefused) as error:
             queue.distrust()
-            self._lost(generation, error, LinkState.ACCESS_REFUSED)
+            self._refused(queue, error)
+            return
         except EventStoreError as error:
             # What became of an append is found out for this stream; the others stand or fall with the store.
             queue.distrust()
-            self._lost(generation, error, LinkState.UNREACHABLE)
+            self._lost(generation, error)
         except CommitFailed as error:
             # The writer reports the disk; what was to be declared is found again by the next verification.
-            self._lost(generation, error, self._link.state)
+            self._lost(generation, error)
         else:
             self._forwarded += forwarded
             if forwarded or not was_verified:
                 self._link.succeeded()
                 self._alarms.forwarded()
+            self._accepted(queue, is_taken=forwarded > 0)
         if queue.entries or not queue.is_verified:
             self._turns.add(queue.number)
+
+    def _refused(self, queue: StreamQueue, refusal: Refusal) -> None:
+        """One stream waits; the link and the others go on."""
+        self._queues.hold(queue, to=HELD_ENTRIES if isinstance(refusal, EventsRefused) else 1)
+        self._link.reached()
+        self._refusals.add(queue.number, refusal)
+
+    def _accepted(self, queue: StreamQueue, *, is_taken: bool) -> None:
+        """A stream is refused no longer once something of it is taken, or nothing is left to be refused."""
+        is_waiting = self._outbox.cursors[queue.number].is_lagging
+        if is_taken or not is_waiting or self._outbox.streams.is_parked(queue.number):
+            self._queues.resume(queue)
+            self._refusals.end(queue.number, is_taken=is_taken)
+        else:
+            self._refusals.go_on(queue.number)
 
     def _doubt_after_silence(self) -> None:
         """A store that nobody called for a while may have been restored without a failed call to show for it."""
@@ -186,6 +223,6 @@ class Forwarder:
         if not self._trust.is_doubted and self._clock.monotonic_s() - last_s > SILENCE_S:
             self._trust.doubt()
 
-    def _lost(self, generation: int, error: Exception, state: LinkState) -> None:
-        if self._link.lost(generation, error, state=state):
+    def _lost(self, generation: int, error: EventStoreError | CommitFailed) -> None:
+        if self._link.lost(generation, error):
             self._trust.doubt()

@@ -9,13 +9,15 @@ import structlog
 
 from edge.domain.backoff import Backoff
 from edge.domain.clock import Clock
+from edge.domain.event_store import CredentialRefused, EventStoreError
+from edge.storage.errors import CommitFailed
 
 log = structlog.get_logger()
 
 # A link is back within a minute of its return; a hundred gateways do not come back in one second.
 LINK_BACKOFF = Backoff(first_s=0.5, longest_s=30.0)
 # Credentials are corrected by people.
-REFUSED_BACKOFF = Backoff(first_s=10.0, longest_s=300.0)
+CREDENTIAL_BACKOFF = Backoff(first_s=10.0, longest_s=300.0)
 
 
 class LinkState(StrEnum):
@@ -24,7 +26,10 @@ class LinkState(StrEnum):
     CONNECTING = "connecting"
     FORWARDING = "forwarding"
     UNREACHABLE = "unreachable"
+    # The user is refused, or lacks a right on every stream.
     ACCESS_REFUSED = "access_refused"
+    # Every event that is tried is called wrong.
+    EVENTS_REFUSED = "events_refused"
     # A clone was detected; an operator decides.
     PARKED = "parked"
 
@@ -43,6 +48,14 @@ class Link:
         self._failures = 0
         self._resume_at_s = 0.0
         self._hurried = asyncio.Event()
+        # The kind of error that was last logged of this outage.
+        self._said: type[EventStoreError] | None = None
+
+    @property
+    def next_try_in_s(self) -> float | None:
+        """Seconds until the event store is tried again; None while nothing holds that up."""
+        wait_s = self._resume_at_s - self._clock.monotonic_s()
+        return wait_s if wait_s > 0 and self.state is not LinkState.PARKED else None
 
     async def ready(self) -> None:
         """Wait until it is time to try (again)."""
@@ -60,19 +73,31 @@ class Link:
         self._resume_at_s = self._clock.monotonic_s()
         self._hurried.set()
 
-    def lost(self, generation: int, error: Exception, *, state: LinkState = LinkState.UNREACHABLE) -> bool:
+    def lost(self, generation: int, error: EventStoreError | CommitFailed) -> bool:
         """Note a failure of a call that began in `generation`; whether it is news."""
         if generation != self.generation or self.state is LinkState.PARKED:
             return False
         self.generation += 1
         self._failures += 1
-        backoff = REFUSED_BACKOFF if state is LinkState.ACCESS_REFUSED else LINK_BACKOFF
+        state = self._state_after(error)
+        backoff = CREDENTIAL_BACKOFF if state is LinkState.ACCESS_REFUSED else LINK_BACKOFF
         self._resume_at_s = self._clock.monotonic_s() + backoff.delay_s(self._failures, self._chance)
         self.last_error = str(error)
-        if state is not self.state:
-            log.warning("event_store_lost", state=state.value, error=str(error))
         self.state = state
+        # An outage's reason may become another one: it is told again. The disk's is told by the writer.
+        if type(error) is not self._said and not isinstance(error, CommitFailed):
+            log.warning("event_store_lost", state=state.value, error=str(error))
+            self._said = type(error)
         return True
+
+    def _state_after(self, error: EventStoreError | CommitFailed) -> LinkState:
+        match error:
+            case CredentialRefused():
+                return LinkState.ACCESS_REFUSED
+            case CommitFailed():
+                return self.state
+            case _:
+                return LinkState.UNREACHABLE
 
     def park(self, error: Exception) -> None:
         """Forward nothing more in this run: an operator decides. Measuring goes on."""
@@ -81,9 +106,16 @@ class Link:
         self.last_error = str(error)
 
     def succeeded(self) -> None:
-        """Note that the event store answered."""
+        """Note that the event store did what it was asked."""
         self._failures = 0
         self.last_success_s = self._clock.monotonic_s()
-        if self.state not in {LinkState.FORWARDING, LinkState.PARKED}:
+        self.reached()
+
+    def reached(self) -> None:
+        """Note that the event store answered, be it with a refusal of one stream: that tells nothing of the others."""
+        if self.state is LinkState.PARKED:
+            return
+        self.last_error, self._said = "", None
+        if self.state is not LinkState.FORWARDING:
             log.info("event_store_reached")
             self.state = LinkState.FORWARDING

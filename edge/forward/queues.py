@@ -56,6 +56,10 @@ class StreamQueue:
     conflicts: int = 0
     # The revision that the last refusal told.
     refused_at: int | None = None
+    # The stream is refused: it keeps so many entries to try again with, and takes no memory from the others. 0 = it is not.
+    held_to: int = 0
+    # The entry that the event store would have taken when it was last asked about one.
+    passing_position: int = 0
 
     @property
     def is_verified(self) -> bool:
@@ -83,6 +87,24 @@ class StreamQueue:
         before = self.size
         while self.entries and self.entries[0].position <= position:
             self.size -= size_of(self.entries.popleft())
+        return before - self.size
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the stream has more entries than the first."""
+        return len(self.entries) > 1 or self.lags
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the stream is held, and has the entries that it keeps then."""
+        return 0 < self.held_to <= len(self.entries)
+
+    def keep_first(self, count: int) -> int:
+        """Forget everything but the first entries; return how many bytes that freed."""
+        before = self.size
+        while len(self.entries) > count:
+            self.size -= size_of(self.entries.pop())
+            self.filled_to = self.entries[-1].position
         return before - self.size
 
     def restart(self, position: int) -> int:
@@ -144,6 +166,8 @@ class Queues:
     def _fits(self, queue: StreamQueue, entry: Entry) -> bool:
         if self._outbox.streams.is_parked(queue.number):
             return False
+        if queue.is_full:
+            return False
         size = size_of(entry)
         # An entry larger than everything goes alone.
         return not queue.entries or (queue.size + size <= STREAM_BYTES_MAX and self.size + size <= QUEUED_BYTES_MAX)
@@ -158,6 +182,16 @@ class Queues:
         self._freed(queue.drop_through(position))
         queue.filled_to = max(queue.filled_to, position)
 
+    def hold(self, queue: StreamQueue, *, to: int) -> None:
+        """Keep so many entries of a stream that is refused; the others stay on disk until `resume`."""
+        queue.held_to = to
+        self._freed(queue.keep_first(to))
+        self._note_lag(queue)
+
+    def resume(self, queue: StreamQueue) -> None:
+        """Let a stream that was held take part again: called when its entry went, which makes room."""
+        queue.held_to = 0
+
     def restart(self, queue: StreamQueue, position: int) -> None:
         """Begin a stream again after a position."""
         self._freed(queue.restart(position))
@@ -171,6 +205,8 @@ class Queues:
 
     async def run(self) -> None:
         """The backlog head: while streams lag, read from the oldest of their places, as long as there is room."""
+        # What earlier runs left waits for no commit of this one.
+        self._room.set()
         while True:
             await self._room.wait()
             self._room.clear()
@@ -201,7 +237,9 @@ class Queues:
         return {
             number: queue
             for number in self._behind
-            if number not in parked and (queue := self.by_stream[number]).size <= STREAM_BYTES_MAX // 2
+            if number not in parked
+            and (queue := self.by_stream[number]).size <= STREAM_BYTES_MAX // 2
+            and not queue.is_full
         }
 
     def _has_landed(self, entry: Entry) -> bool:

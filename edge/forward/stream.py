@@ -16,10 +16,11 @@ from edge.domain.event_store import (
     StreamDeleted,
     WrongExpectedRevision,
 )
-from edge.forward.batch import BATCH_EVENTS_MAX, leading_batch, new_events
+from edge.forward.batch import APPEND_BYTES_MAX, BATCH_EVENTS_MAX, leading_batch, new_events, others_to_try, size_of
 from edge.forward.origin import facts_of
 from edge.forward.queues import Queues, StreamQueue
 from edge.forward.reconcile import Mark
+from edge.forward.refusals import EventsRefused
 from edge.forward.trust import Trust
 from edge.forward.verification import Verification
 from edge.storage.entry import Entry
@@ -29,6 +30,9 @@ log = structlog.get_logger()
 
 # A refusal is followed by reading back, which explains it. So many in a row explain nothing: wait before going on.
 CONFLICTS_MAX = 3
+# No stream ever has so many events, so an append after this revision is never written. The server judges the events
+# before it compares the revision: the answer tells whether it would have taken them.
+UNREACHED_REVISION = 10**12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,10 @@ class StreamForwarder:
     trust: Trust
 
     async def step(self, queue: StreamQueue) -> int:
-        """Take one step; return how many events were forwarded. Raises EventStoreError for what concerns the link."""
+        """Take one step; return how many events were forwarded.
+
+        Raises AccessRefused and EventsRefused for what concerns the stream, other EventStoreErrors for the link.
+        """
         try:
             if not queue.is_verified:
                 await self.verification.verify(queue)
@@ -95,11 +102,51 @@ class StreamForwarder:
             ) from error
 
     async def _split(self, queue: StreamQueue, batch: list[Entry], error: EventStoreError) -> None:
-        """Halve what is too large or wrong until it is one event; that one is set aside, and the stream goes on."""
+        """Halve what is too large or wrong until it is one event; that one is set aside if others of the stream pass.
+
+        While none passes, nothing shows that it is the event's fault. Nothing waits behind the last event, so it can stay
+        until another one comes.
+        """
         if len(batch) > 1:
             queue.events_max = len(batch) // 2
             return
         entry = batch[0]
+        is_certain = isinstance(error, AppendTooLarge) and size_of(entry) > APPEND_BYTES_MAX
+        if not is_certain and not await self._is_at_fault(queue, entry):
+            reason = f"the event store refuses what {queue.name} has: {error}"
+            raise EventsRefused(reason, is_alone=not queue.has_more) from error
+        # The client library repeats by itself: an earlier try of this append may have been written.
+        await self.verification.verify(queue)
+        if queue.is_verified and queue.entries and queue.entries[0] is entry:
+            await self._set_aside(queue, entry, error)
+
+    async def _is_at_fault(self, queue: StreamQueue, suspect: Entry) -> bool:
+        """Whether the event store refuses one event, and would take another of the stream, before and after."""
+        for entry in await self._others(queue, suspect):
+            if await self._would_take(queue, entry):
+                queue.passing_position = entry.position
+                return not await self._would_take(queue, suspect) and await self._would_take(queue, entry)
+        return False
+
+    async def _others(self, queue: StreamQueue, suspect: Entry) -> list[Entry]:
+        """Return what may be asked about besides the suspect, the likeliest first."""
+        known = [entry for entry in queue.entries if entry.position == queue.passing_position]
+        newest = await self.outbox.find_entry(queue.last_position) if queue.lags else None
+        others = [*known, *others_to_try(queue.entries), *([] if newest is None else [newest])]
+        return [entry for entry in others if entry.stream == queue.number and entry.position != suspect.position]
+
+    async def _would_take(self, queue: StreamQueue, entry: Entry) -> bool:
+        """Whether the event store finds nothing wrong with an event. It is not written."""
+        try:
+            await self.event_store.append(queue.name, new_events([entry]), expected_revision=UNREACHED_REVISION)
+        except (AppendTooLarge, RequestRefused):
+            return False
+        except WrongExpectedRevision:
+            return True
+        # A server that takes what follows nothing does not look at what it is given.
+        return False
+
+    async def _set_aside(self, queue: StreamQueue, entry: Entry, error: EventStoreError) -> None:
         reason = "too_large" if isinstance(error, AppendTooLarge) else "refused"
         facts = facts_of(entry.data, entry.metadata)
         body: dict[str, Json] = {
@@ -120,7 +167,7 @@ class StreamForwarder:
         await self.outbox.quarantine(entry, reason=encode_json([reason, str(error)]), declarations=declarations)
         self.outbox.cursors.advance(queue.number, position=entry.position)
         self.queues.forwarded(queue, entry.position)
-        queue.events_max = BATCH_EVENTS_MAX
+        self.queues.resume(queue)
 
     async def _park(self, queue: StreamQueue, error: StreamDeleted) -> None:
         """Never re-create what somebody deleted for ever; the entries stay until an operator decides."""

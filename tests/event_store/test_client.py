@@ -1,6 +1,6 @@
 """Errors named by remedy, addresses, credentials and certificates."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -9,16 +9,20 @@ import pytest
 from esdbclient.protos.Grpc import shared_pb2
 from google.protobuf import empty_pb2
 
+from edge.domain.event import RecordedEvent
 from edge.domain.event_store import (
     NO_STREAM,
     AccessRefused,
     AppendTooLarge,
     CaughtUp,
+    CredentialRefused,
     EventStoreError,
     EventStoreMisconfigured,
     EventStoreUnavailable,
     OutcomeUnknown,
     RequestRefused,
+    Right,
+    StreamNotFound,
     WrongExpectedRevision,
 )
 from edge.domain.settings import EventStoreSettings
@@ -53,7 +57,7 @@ async def store(embedded: EmbeddedEventStore) -> AsyncIterator[GrpcEventStore]:
         (Answer(shared_pb2.Unknown()), OutcomeUnknown),
         (NOT_READY, EventStoreUnavailable),
         (NOT_LEADER, EventStoreUnavailable),
-        (EndCall(grpc.StatusCode.UNAUTHENTICATED), AccessRefused),
+        (EndCall(grpc.StatusCode.UNAUTHENTICATED), CredentialRefused),
         (EndCall(grpc.StatusCode.PERMISSION_DENIED), AccessRefused),
         (EndCall(grpc.StatusCode.INVALID_ARGUMENT), RequestRefused),
         (EndCall(grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message exceeds the maximum"), AppendTooLarge),
@@ -90,7 +94,7 @@ async def test_not_ready_after_a_lost_answer_leaves_the_outcome_unknown(
     ("code", "error"),
     [
         (grpc.StatusCode.PERMISSION_DENIED, AccessRefused),
-        (grpc.StatusCode.UNAUTHENTICATED, AccessRefused),
+        (grpc.StatusCode.UNAUTHENTICATED, CredentialRefused),
         (grpc.StatusCode.UNAVAILABLE, EventStoreUnavailable),
         (grpc.StatusCode.ABORTED, EventStoreUnavailable),
         (grpc.StatusCode.UNKNOWN, EventStoreUnavailable),
@@ -173,10 +177,63 @@ async def test_credential_and_certificate_open_the_door(password: str) -> None:
             async with store.subscribe("one", after_revision=NO_STREAM) as items:
                 await anext(items)
         async with open_event_store(settings, credential="gateway:wrong") as store:
-            with pytest.raises(AccessRefused):
+            with pytest.raises(CredentialRefused, match="gateway: wrong password, or no such user"):
                 await store.append("one", [new_event()], expected_revision=0)
-            with pytest.raises(AccessRefused):
+            with pytest.raises(CredentialRefused) as refusal:
                 await store.read_backward("one", limit=1)
+            assert "changeit" not in str(refusal.value)
+            assert "gateway:wrong" not in str(refusal.value)
+
+
+async def test_a_right_that_is_missing_is_told_with_the_stream_and_the_user() -> None:
+    everything = [("one", Right.APPEND), ("two", Right.READ), ("$all", Right.READ)]
+    async with _secured("gw-north:s3cret") as embedded:
+        embedded.faults.denied.update(everything)
+        settings = EventStoreSettings(uri=embedded.uri, ca_file=CERTIFICATES / "ca.pem")
+        async with open_event_store(settings, credential="gw-north:s3cret") as store:
+            refusals = [await _refusal(store.append("one", [new_event()], expected_revision=NO_STREAM))]
+            refusals += [await _refusal(store.read_forward("two", from_revision=0, limit=1))]
+            refusals += [await _refusal(store.read_backward("two", limit=1))]
+            refusals += [await _refusal(_first_of(store.subscribe("two", after_revision=NO_STREAM)))]
+            refusals += [await _refusal(_first_of(store.subscribe_all(after_position=None)))]
+            # What the user may do still works.
+            with pytest.raises(StreamNotFound):
+                await store.read_backward("one", limit=1)
+            await store.append("two", [new_event()], expected_revision=NO_STREAM)
+    assert [str(refusal) for refusal in refusals] == [
+        "gw-north may not append to one",
+        *["gw-north may not read two"] * 3,
+        "gw-north may not read $all",
+    ]
+    assert [(refusal.stream, refusal.right) for refusal in refusals] == [
+        everything[0],
+        *[everything[1]] * 3,
+        everything[2],
+    ]
+
+
+async def test_a_user_in_the_uri_is_told_without_the_password_and_no_user_as_none(embedded: EmbeddedEventStore) -> None:
+    embedded.faults.denied.add(("one", Right.READ))
+    uri = embedded.uri.replace("esdb://", "esdb://gw%2Dnorth:s3cret@")
+    for address, said in (
+        (uri, "gw-north may not read one"),
+        (embedded.uri, "a caller without a user may not read one"),
+    ):
+        async with open_event_store(EventStoreSettings(uri=address)) as store:
+            assert str(await _refusal(store.read_backward("one", limit=1))) == said
+
+
+async def _refusal(call: Awaitable[object]) -> AccessRefused:
+    with pytest.raises(AccessRefused) as refusal:
+        await call
+    return refusal.value
+
+
+async def _first_of(
+    subscription: AbstractAsyncContextManager[AsyncIterator[RecordedEvent | PositionedEvent | CaughtUp]],
+) -> None:
+    async with subscription as items:
+        await anext(items)
 
 
 async def test_server_with_another_certificate_is_not_trusted() -> None:

@@ -15,6 +15,7 @@ from edge.domain.event_store import (
     StreamNotFound,
     WrongExpectedRevision,
 )
+from edge.forward.stream import UNREACHED_REVISION
 from fakes.event_store import Weak
 from fakes.event_store_subjects import Subject, new_event
 
@@ -214,6 +215,23 @@ async def test_append_over_the_limit_is_too_large_and_writes_nothing(subject: Su
     with pytest.raises(AppendTooLarge):
         await subject.append(subject.stream(), too_much, NO_STREAM)
     await subject.append(subject.stream(), too_much[:3], NO_STREAM)
+
+
+@pytest.mark.parametrize("has_events", [False, True])
+async def test_append_after_a_revision_that_is_never_reached_only_tells_whether_the_events_would_be_taken(
+    subject: Subject, *, has_events: bool
+) -> None:
+    stream = subject.stream()
+    if has_events:
+        await subject.store.append(stream, [new_event(), new_event()], expected_revision=NO_STREAM)
+    with pytest.raises(WrongExpectedRevision) as refusal:
+        await subject.store.append(stream, [new_event()], expected_revision=UNREACHED_REVISION)
+    assert refusal.value.actual == (1 if has_events else NO_STREAM)
+    with pytest.raises(AppendTooLarge):
+        await subject.store.append(stream, [new_event(data=b"x" * 1_100_000)], expected_revision=UNREACHED_REVISION)
+    with pytest.raises(WrongExpectedRevision) as refusal:
+        await subject.store.append(stream, [new_event()], expected_revision=7)
+    assert refusal.value.actual == (1 if has_events else NO_STREAM)
 
 
 async def test_subscription_catches_up_says_so_and_goes_on_live(subject: Subject) -> None:

@@ -10,9 +10,11 @@ from edge.domain.event_store import (
     AccessRefused,
     AppendTooLarge,
     CaughtUp,
+    CredentialRefused,
     EventStoreUnavailable,
     OutcomeUnknown,
     RequestRefused,
+    Right,
     StreamNotFound,
     WrongExpectedRevision,
 )
@@ -79,9 +81,18 @@ async def test_store_that_is_down_refuses_and_breaks_subscriptions_until_its_res
 
 async def test_access_size_and_content_are_refused(fake: FakeEventStore) -> None:
     fake.access_refused = True
-    with pytest.raises(AccessRefused):
+    with pytest.raises(CredentialRefused):
         await fake.append("one", [new_event()], expected_revision=NO_STREAM)
     fake.access_refused = False
+    fake.denied = {("one", Right.APPEND), ("two", Right.READ)}
+    with pytest.raises(AccessRefused, match="gw-north may not append to one"):
+        await fake.append("one", [new_event()], expected_revision=NO_STREAM)
+    with pytest.raises(AccessRefused, match="gw-north may not read two"):
+        await fake.read_backward("two", limit=1)
+    with pytest.raises(AccessRefused):
+        async with fake.subscribe("two", after_revision=NO_STREAM):
+            pass
+    fake.denied.clear()
     fake.append_bytes_max = 40
     with pytest.raises(AppendTooLarge):
         await fake.append("one", [new_event(), new_event()], expected_revision=NO_STREAM)

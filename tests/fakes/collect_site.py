@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from edge.contract.registry import MODELS
 from edge.domain.author import Author
 from edge.domain.clock import Clock
 from edge.domain.event import Draft, EventType, Numbers
@@ -24,6 +23,7 @@ from edge.domain.settings import (
     ValueType,
 )
 from edge.storage.alarms import OpenAlarms
+from fakes.contract_check import breaches
 
 RUN = UUID("018f0000-0000-7000-8000-000000000001")
 BOOT_ID = UUID("018f0000-0000-7000-8000-000000000002")
@@ -144,7 +144,7 @@ class FakeOutbox:
                 sequence = self._sequences[draft.device_id] = self._sequences.get(draft.device_id, 0) + 1
             data, metadata = draft.encode(Numbers(position=len(self.events) + 1, sequence=sequence))
             # What does not fit the published contract must not pass any test.
-            MODELS[draft.type].model_validate_json(data)
+            assert breaches(draft.type, data, metadata) == []
             self.events.append(
                 Written(
                     type=draft.type,

@@ -17,9 +17,11 @@ from edge.domain.event_store import (
     AccessRefused,
     AppendTooLarge,
     CaughtUp,
+    CredentialRefused,
     EventStoreUnavailable,
     OutcomeUnknown,
     RequestRefused,
+    Right,
     StreamDeleted,
     StreamNotFound,
     WrongExpectedRevision,
@@ -29,13 +31,15 @@ from fakes.stream_state import DelayedAppend, Fault, ReadCount, StreamState, Wea
 if TYPE_CHECKING:
     from uuid import UUID
 
+APPEND_BYTES_MAX = 1_048_576
+
 __all__ = ["DelayedAppend", "FakeEventStore", "Fault", "StreamState", "Weak"]
 
 
 class FakeEventStore:
     """`EventStore` for tests. What a test may set or ask is public."""
 
-    def __init__(self, *, append_bytes_max: int = 1_048_576, recent_max: int = 50_000) -> None:
+    def __init__(self, *, append_bytes_max: int = APPEND_BYTES_MAX, recent_max: int = 50_000) -> None:
         self.streams: dict[str, StreamState] = {}
         self.append_bytes_max = append_bytes_max
         # The weak cache: id -> (the first stream that used it, revision). Empty after a restart.
@@ -43,7 +47,10 @@ class FakeEventStore:
         self.recent_max = recent_max
         # Nobody answers; running subscriptions break when it is set through `go_down`.
         self.down = False
+        # The user is wrong: no call is let in.
         self.access_refused = False
+        # Rights on streams that the user does not have.
+        self.denied: set[tuple[str, Right]] = set()
         # An event for which this says True is a bad request.
         self.refuses: Callable[[NewEvent], bool] = lambda _event: False
         # Faults of the next appends, in order; when there is none, `choose_fault` is asked.
@@ -87,8 +94,7 @@ class FakeEventStore:
         if fault is Fault.DELAYED:
             self.delayed.append(call)
             raise OutcomeUnknown("the request is late")
-        if self.access_refused:
-            raise AccessRefused("access refused")
+        self._check_access(stream, Right.APPEND)
         position = self.append_now(stream, events, expected)
         await asyncio.sleep(self.latency_s())
         if fault is Fault.LOST_ANSWER:
@@ -111,6 +117,7 @@ class FakeEventStore:
     ) -> AsyncIterator[AsyncIterator[RecordedEvent | CaughtUp]]:
         await asyncio.sleep(self.latency_s())
         self._check_reachable()
+        self._check_access(stream, Right.READ)
         changed = asyncio.Event()
         self._changed.add(changed)
         try:
@@ -202,6 +209,13 @@ class FakeEventStore:
             return False
         return True
 
+    def heal(self) -> None:
+        """Refuse nothing any more."""
+        self.refuses = lambda _event: False
+        self.append_bytes_max = APPEND_BYTES_MAX
+        self.access_refused = False
+        self.denied.clear()
+
     def soft_delete(self, stream: str) -> None:
         self.streams[stream].soft_deleted = True
 
@@ -252,8 +266,12 @@ class FakeEventStore:
     def _check_reachable(self) -> None:
         if self.down:
             raise EventStoreUnavailable("the fake event store is down")
+
+    def _check_access(self, stream: str, right: Right) -> None:
         if self.access_refused:
-            raise AccessRefused("access refused")
+            raise CredentialRefused("no such user, or a wrong password")
+        if (stream, right) in self.denied:
+            raise AccessRefused(stream=stream, right=right, user="gw-north")
 
     async def _readable(self, stream: str) -> StreamState:
         self.reads[stream].calls += 1
@@ -261,6 +279,7 @@ class FakeEventStore:
         self._check_reachable()
         if self.choose_read_fault(stream):
             raise EventStoreUnavailable("the read was lost")
+        self._check_access(stream, Right.READ)
         state = self.streams.get(stream)
         if state is not None and state.tombstoned:
             raise StreamDeleted(stream)

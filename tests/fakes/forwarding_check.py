@@ -2,12 +2,29 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from uuid import UUID
 
-from edge.domain.event import EventType, RecordedEvent
+from edge.domain.event import EventType, NewEvent, RecordedEvent
 from fakes.alarm_check import alarm_violations
-from fakes.forwarding_world import GATEWAY, World
+from fakes.event_store import StreamState
+from fakes.forwarding_world import GATEWAY, Accepted, World
+
+# A sample with this text in it is refused by the stores of the tests that are about such events.
+POISON = "poison"
+
+
+def is_poison(event: NewEvent | Accepted) -> bool:
+    return POISON.encode() in event.data
+
+
+def set_aside_in_vain(world: World) -> list[str]:
+    """Find what is in quarantine though the event store, once it is well, would take it."""
+    return [
+        f"event {event_id} is set aside, and there is nothing wrong with it"
+        for event_id, accepted in world.accepted.items()
+        if event_id in _quarantined(world.store.streams) and not is_poison(accepted)
+    ]
 
 
 def violations(world: World) -> list[str]:
@@ -21,7 +38,7 @@ def violations(world: World) -> list[str]:
         *_missing(world, ours),
         *_invented(world, ours),
         *_disordered(ours),
-        *_gaps(ours),
+        *_gaps(world, ours),
         *_false_alarms(world, ours),
         *_alarms(world, ours),
     ]
@@ -34,7 +51,7 @@ def _claims_ours(event: RecordedEvent) -> bool:
     return bool(json.loads(event.data).get("gatewayId") == GATEWAY)
 
 
-def _metadata(event: RecordedEvent) -> tuple[str, int]:
+def _metadata(event: RecordedEvent | Accepted) -> tuple[str, int]:
     metadata = json.loads(event.metadata)
     return metadata["run"], metadata["position"]
 
@@ -44,16 +61,27 @@ def _doubled(ours: Streams) -> Iterator[str]:
     yield from (f"event {event_id} is there {count} times" for event_id, count in counts.items() if count > 1)
 
 
-def _missing(world: World, ours: Streams) -> Iterator[str]:
-    there = {event.event_id for events in ours.values() for event in events}
-    quarantined = {
+def _quarantined(streams: Mapping[str, StreamState]) -> set[UUID]:
+    return {
         UUID(json.loads(event.data)["eventId"])
-        for events in ours.values()
-        for event in events
+        for state in streams.values()
+        for event in state.events
         if event.type == EventType.EVENT_QUARANTINED
     }
+
+
+def _may_be_undeclared(world: World, event: Accepted) -> bool:
+    """A database that was replaced by an older copy took with it that an event was set aside."""
+    return bool(world.excused) and is_poison(event)
+
+
+def _missing(world: World, ours: Streams) -> Iterator[str]:
+    there = {event.event_id for events in ours.values() for event in events}
+    quarantined = _quarantined(world.store.streams)
     for event_id, accepted in world.accepted.items():
-        if event_id not in there | world.excused | quarantined and accepted.stream not in world.deleted:
+        if accepted.stream in world.deleted or _may_be_undeclared(world, accepted):
+            continue
+        if event_id not in there | world.excused | quarantined:
             yield f"accepted event {event_id} (position {accepted.position} of {accepted.stream}) is missing"
 
 
@@ -77,17 +105,31 @@ def _disordered(ours: Streams) -> Iterator[str]:
             last[run] = position
 
 
-def _gaps(ours: Streams) -> Iterator[str]:
-    """Within each run a device's numbers are 1, 2, 3, … without a hole; what a copy lost is the end of a run."""
+def _gaps(world: World, ours: Streams) -> Iterator[str]:
+    """Within each run a device's numbers are 1, 2, 3, … without a hole; what a copy lost is the end of a run.
+
+    A number that an EventQuarantined declares is no hole.
+    """
+    undeclared = {
+        (body["deviceId"], _metadata(event)[0], body["sequence"])
+        for event in world.accepted.values()
+        if _may_be_undeclared(world, event) and "sequence" in (body := json.loads(event.data))
+    }
     numbers: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    declared: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for events in ours.values():
         for event in events:
             body = json.loads(event.data)
             if "sequence" in body and event.type == EventType.SENSOR_READING_RECEIVED:
                 numbers[body["deviceId"], _metadata(event)[0]].append(body["sequence"])
-    for (device, run), sequence in numbers.items():
-        if sequence != list(range(1, len(sequence) + 1)):
-            yield f"{device} in run {run} has numbers {sequence}"
+            elif "sequence" in body and event.type == EventType.EVENT_QUARANTINED:
+                declared[body["deviceId"], body["run"]].add(body["sequence"])
+    for key in numbers.keys() | declared.keys():
+        sequence = numbers[key]
+        excused = {number for number in range(1, max(sequence, default=0)) if (*key, number) in undeclared}
+        whole = sorted([*sequence, *(declared[key] | excused)])
+        if sequence != sorted(sequence) or whole != list(range(1, len(whole) + 1)):
+            yield f"{key[0]} in run {key[1]} has numbers {sequence}, and {declared[key]} set aside"
 
 
 def _false_alarms(world: World, ours: Streams) -> Iterator[str]:

@@ -5,7 +5,9 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.domain.event_store import Right
 from fakes.event_store import Fault
+from fakes.forwarding_check import POISON, is_poison
 from fakes.forwarding_world import STORE_DOWN_S, Life, World
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ class Story:
         self.may_copy_database = self.rng.random() < 0.4
         self.may_meet_strangers = self.rng.random() < 0.3
         self.may_delete = self.rng.random() < 0.15
+        self.may_refuse = self.rng.random() < 0.4
+        self._refuses_everything = False
+        world.store.refuses = lambda event: self._refuses_everything or is_poison(event)
         self._snapshots = [world.store.snapshot()]
         self._copies: list[tuple[Path, set[UUID]]] = []
 
@@ -51,7 +56,8 @@ class Story:
     async def _busy(self, life: Life) -> None:
         for _ in range(self.rng.randint(1, 40)):
             for _ in range(self.rng.randint(0, 6)):
-                life.offer(self.rng.choice(DEVICES))
+                is_bad = self.may_refuse and self.rng.random() < 0.1
+                life.offer(self.rng.choice(DEVICES), padding=POISON if is_bad else "")
             await self._weather()
             await asyncio.sleep(self.rng.choice((0.0, 0.1, 0.6, 3.0, 12.0)))
 
@@ -74,6 +80,22 @@ class Story:
             store.go_down()
             await asyncio.sleep(STORE_DOWN_S)
             self._restore_store()
+        elif roll < 0.36 and self.may_refuse:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """A server that takes nothing, or a right that is taken or given."""
+        store = self.world.store
+        match self.rng.randrange(4):
+            case 0:
+                self._refuses_everything = not self._refuses_everything
+            case 1:
+                store.access_refused = not store.access_refused
+            case 2:
+                store.denied.clear()
+            case _:
+                streams = ["gateway-north-1", *(f"sensorReadings-north-1.{device}" for device in DEVICES)]
+                store.denied.add((self.rng.choice(streams), self.rng.choice(list(Right))))
 
     def _between_lives(self) -> None:
         if self.rng.random() < 0.3:
@@ -110,6 +132,8 @@ class Story:
         store.choose_fault = lambda _stream: None
         store.choose_read_fault = lambda _stream: False
         store.latency_s = lambda: 0.0
+        store.access_refused = self._refuses_everything = False
+        store.denied.clear()
         store.restart()
 
     async def _settle(self, life: Life) -> None:

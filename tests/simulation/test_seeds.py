@@ -17,7 +17,7 @@ from edge.forward.queues import StreamQueue
 from edge.forward.stream import StreamForwarder
 from edge.storage.entry import Entry
 from fakes.event_store import FakeEventStore, Weak
-from fakes.forwarding_check import violations
+from fakes.forwarding_check import set_aside_in_vain, violations
 from fakes.forwarding_story import play_seed
 from fakes.forwarding_world import Seam, World
 from fakes.virtual_time import run_virtual
@@ -32,7 +32,7 @@ TEETH_SEEDS = 60
 def found_in(directory: Path, seed: int, seam: Callable[..., Seam] = Seam) -> list[str]:
     world = World(directory=directory / f"{seed}" / "state", rng=Random(seed), seam=seam)
     run_virtual(partial(play_seed, directory, seed, world))
-    return violations(world)
+    return [*violations(world), *set_aside_in_vain(world)]
 
 
 @pytest.mark.parametrize("first", range(FIRST_SEED, FIRST_SEED + SEEDS, SEEDS_PER_TEST))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
+from edge.domain.event_store import Right
+
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
@@ -84,6 +86,8 @@ class Faults:
     reads: deque[EndCall | None] = field(default_factory=deque)
     # Every call ends with UNAVAILABLE, running subscriptions too (once the log wakes them).
     unavailable: bool = False
+    # Rights on streams that no caller has. `$all` may be named.
+    denied: set[tuple[str, Right]] = field(default_factory=set)
     # How many appends came, those a fault met included.
     appends_seen: int = 0
 
@@ -91,6 +95,11 @@ class Faults:
         """Raise where nobody is to be served."""
         if self.unavailable:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "the store is stopping, or a fault was asked for")
+
+    def check_right(self, stream: str, right: Right) -> None:
+        """Raise where the caller may not do that with the stream."""
+        if (stream, right) in self.denied:
+            raise Refusal(grpc.StatusCode.PERMISSION_DENIED, "Access Denied")
 
     def next_append(self) -> AppendFault | None:
         """Take the fault of the append that came now."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import grpc
 from esdbclient.protos.Grpc import code_pb2, gossip_pb2, gossip_pb2_grpc, shared_pb2, streams_pb2, streams_pb2_grpc
 
+from edge.domain.event_store import Right
 from edge.event_store.embedded import wire
 from edge.event_store.embedded.changes import Append, Delete, Outcome
 from edge.event_store.embedded.faults import AppendFault, Faults, Refusal, Stage, suffer
@@ -110,6 +111,8 @@ class Streams(streams_pb2_grpc.StreamsServicer):
             return refused(limit, code_pb2.INVALID_ARGUMENT)
         except wire.BadRequest as error:
             return refused(shared_pb2.BadRequest(message=str(error)), code_pb2.INVALID_ARGUMENT)
+        if (append.stream, Right.APPEND) in self._faults.denied:
+            return refused(shared_pb2.AccessDenied(), code_pb2.PERMISSION_DENIED)
         outcome = await self._log.submit(append)
         if (instead := await suffer(fault, Stage.AFTER_COMMIT)) is not None:
             return refused(instead, code_pb2.UNKNOWN)
@@ -125,6 +128,7 @@ class Streams(streams_pb2_grpc.StreamsServicer):
             await suffer(fault, Stage.BEFORE_COMMIT)
             requests = [request async for request in request_iterator]
             append = wire.parse_single_append(requests, bytes_max=self._append_bytes_max)
+            self._faults.check_right(append.stream, Right.APPEND)
             outcome = await self._log.submit(append)
             await suffer(fault, Stage.AFTER_COMMIT)
             return _single_append_response(append, outcome)
@@ -142,6 +146,9 @@ class Streams(streams_pb2_grpc.StreamsServicer):
         try:
             self._access.check(context)
             self._faults.check_read()
+            is_all = request.options.WhichOneof("stream_option") == "all"
+            name = "$all" if is_all else wire.stream_name(request.options.stream.stream_identifier)
+            self._faults.check_right(name, Right.READ)
             async for answer in Reading(self._log, self._faults, request.options, self._ticks).answers():
                 yield answer
         except Refusal as refusal:
