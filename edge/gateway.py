@@ -137,6 +137,7 @@ class Gateway:
             now=rfc3339(self.author.clock.unix_ms()),
             alarms=alarm_statuses(self.outbox.alarms),
             event_store=self.forwarder.status(),
+            configuration=self.configurator.status(),
             outbox=self.outbox.statistics(),
             fleet=self.fleet.status(),
         )

@@ -1,5 +1,6 @@
 """A gateway's status as lines for a terminal: what a grower looks at first comes first."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 import click
@@ -11,6 +12,11 @@ from edge.domain.quantity import QUANTITIES
 # The rest of the screen belongs to the devices.
 SEEN_LINES_MAX = 5
 ALARM_LINES_MAX = 5
+REFUSED_LINES_MAX = 5
+# A library's words may fill a page; its cause stands last.
+REASON_LINES_MAX = 4
+# Where the text of a line begins, after what it is about.
+LABEL_WIDTH = 14
 # A narrower screen leaves out what is looked at less.
 WIDTH_OF_ALL_COLUMNS = 100
 DEVICE_ID_WIDTH_MAX = 22
@@ -18,6 +24,9 @@ DEVICE_ID_WIDTH_MAX = 22
 _SYMBOLS = {quantity.unit: quantity.symbol for quantity in QUANTITIES.values()}
 _CONDITION_COLOURS = {"answering": "green", "waiting": None, "disabled": None, "failing": "yellow"}
 _STORE_COLOURS = {"forwarding": "green", "connecting": None, "unreachable": "yellow"}
+_FOLLOWING_COLOURS = {"following": "green", "connecting": None, "interrupted": "yellow"}
+# What is being tried again loses nothing, unless the disk takes nothing.
+_WAITING_STATES = ("unreachable", "access_refused", "events_refused")
 
 
 def render(status: Json, *, width: int = 100, height: int | None = None) -> list[str]:
@@ -59,9 +68,9 @@ def _alarms(status: Mapping[str, Json], width: int) -> Iterator[str]:
     for alarm in alarms[:ALARM_LINES_MAX]:
         about = ", ".join(str(alarm[key]) for key in ("deviceId", "connectionId", "pointId", "stream") if alarm[key])
         said = f"{alarm['alarm']}{about and f' {about}'}: {alarm['message']}"
-        yield click.style(f"{'alarm':<12} {said}"[:width], fg="red")
+        yield click.style(_labelled("alarm", said)[:width], fg="red")
     if len(alarms) > ALARM_LINES_MAX:
-        yield f"{'':<12} and {len(alarms) - ALARM_LINES_MAX} more (--json has them)"
+        yield _labelled("", f"and {len(alarms) - ALARM_LINES_MAX} more (--json has them)")
 
 
 def _devices(rows: Sequence[Mapping[str, Json]], width: int, *, rows_max: int | None = None) -> Iterator[str]:
@@ -122,38 +131,76 @@ def _seen(status: Mapping[str, Json], width: int) -> Iterator[str]:
     for connection, name in newest_first[:SEEN_LINES_MAX]:
         age_s = (unix_ms_of(str(status["now"])) - int(str(name["lastSeenMs"]))) / 1000
         said = f"{name['name']} behind {connection['connectionId']}, {_seconds(age_s)} ago, no device: {name['reason']}"
-        yield f"{'seen':<12} {said[: width - 13]}"
+        yield _labelled("seen", said[: width - LABEL_WIDTH])
     if len(newest_first) > SEEN_LINES_MAX:
-        yield f"{'':<12} and {len(newest_first) - SEEN_LINES_MAX} more (--json has them)"
+        yield _labelled("", f"and {len(newest_first) - SEEN_LINES_MAX} more (--json has them)")
     if newest_first:
         yield ""
 
 
 def _outbox(status: Mapping[str, Json], width: int) -> Iterator[str]:
-    outbox, store = _table(status["outbox"]), _table(status["eventStore"])
+    outbox = _table(status["outbox"])
     pending = sum(int(str(count)) for count in _table(outbox["pendingByStream"]).values())
-    state = str(store["state"])
     age = outbox["committedAgeS"]
     line = (
-        f"outbox       {outbox['lastPosition']} events accepted, {pending} waiting to be forwarded, "
-        f"last commit {_seconds(age)} ago"
+        f"{outbox['lastPosition']} events accepted, {pending} waiting to be forwarded, last commit {_seconds(age)} ago"
     )
-    yield line[:width]
-    is_failing = bool(outbox["isFailing"])
-    shown = click.style(state, fg=_STORE_COLOURS.get(state, "red"))
-    note = "" if state == "forwarding" else f"   {store['lastError'] or ''}"
-    if state == "unreachable" and not is_failing:
-        note += "   (the data is safe: it is on disk and goes out when the link is back)"
-    yield f"event store  {shown}{note[: max(0, width - 13 - len(state))]}"
-    if is_failing:
-        yield click.style(
-            "disk         takes no commits: new samples wait in memory, then are refused", fg="red", bold=True
-        )
+    yield _labelled("outbox", line)[:width]
+    yield from _event_store(status, width)
+    yield from _configuration(status, width)
+    if outbox["isFailing"]:
+        said = "takes no commits: new samples wait in memory, then are refused"
+        yield click.style(_labelled("disk", said), fg="red", bold=True)
     troubles = {name: outbox[name] for name in ("refused", "quarantined", "blocksDamaged") if outbox[name]}
     if troubles:
-        yield click.style("troubles     " + ", ".join(f"{count} {name}" for name, count in troubles.items()), fg="red")
+        said = ", ".join(f"{count} {name}" for name, count in troubles.items())
+        yield click.style(_labelled("troubles", said), fg="red")
     for stream, reason in _table(outbox["parked"]).items():
-        yield click.style(f"parked       {stream}: {reason}", fg="red")
+        yield click.style(_labelled("parked", f"{stream}: {reason}"), fg="red")
+
+
+def _event_store(status: Mapping[str, Json], width: int) -> Iterator[str]:
+    store = _table(status["eventStore"])
+    state = str(store["state"])
+    is_safe = state in _WAITING_STATES and not _table(status["outbox"])["isFailing"]
+    note = " (the data is safe: it is on disk)" if is_safe else ""
+    shown = click.style(state, fg=_STORE_COLOURS.get(state, "red"))
+    yield _labelled("event store", shown) + f"{_next_try(store)}{note}"[: width - LABEL_WIDTH - len(state)]
+    if state != "forwarding":
+        yield from _reason(str(store["lastError"] or ""), width)
+    refused = _table(store["refused"])
+    for number, stream in enumerate(refused.values()):
+        if number == REFUSED_LINES_MAX:
+            yield _labelled("", f"and {len(refused) - number} more streams (--json has them)")
+            return
+        waiting = _table(stream)
+        said = f"{waiting['reason']}{_next_try(waiting)}"
+        yield from (click.style(line, fg="red") for line in _reason(said, width, label="refused"))
+
+
+def _configuration(status: Mapping[str, Json], width: int) -> Iterator[str]:
+    following = _table(status["configuration"])
+    state = str(following["state"])
+    shown = click.style(state, fg=_FOLLOWING_COLOURS.get(state, "red"))
+    stream = f" {following['stream']}," if state == "following" else ""
+    since = f"{stream} for {_seconds(following['forS'])}"
+    yield _labelled("configuration", shown) + f"{since}{_next_try(following)}"[: width - LABEL_WIDTH - len(state)]
+    yield from _reason(str(following["problem"]), width)
+
+
+def _next_try(waiting: Mapping[str, Json]) -> str:
+    seconds = waiting["nextTryInS"]
+    return "" if seconds is None else f", tries again in {_seconds(round(float(str(seconds))))}"
+
+
+def _reason(said: str, width: int, *, label: str = "") -> Iterator[str]:
+    """Say all of it, on as many lines as it takes."""
+    lines = textwrap.wrap(said, width - LABEL_WIDTH, max_lines=REASON_LINES_MAX, placeholder=" …")
+    yield from (_labelled(label if line is lines[0] else "", line) for line in lines)
+
+
+def _labelled(label: str, said: str) -> str:
+    return f"{label:<{LABEL_WIDTH}}{said}"
 
 
 def _seconds(value: Json) -> str:

@@ -8,32 +8,25 @@ import structlog
 
 from edge.configure.announce import Announcer
 from edge.configure.desk import Desk
+from edge.configure.following import Following, FollowingStatus
 from edge.configure.given_answers import take_in_given_answers
 from edge.configure.judge import Outcome
 from edge.configure.subscription import find_resumption
 from edge.domain.author import Author
-from edge.domain.backoff import Backoff
 from edge.domain.configuration import DeviceFleet
 from edge.domain.event import RecordedEvent
 from edge.domain.event_store import (
     NO_STREAM,
-    AccessRefused,
     CaughtUp,
     EventStore,
     EventStoreError,
     EventStoreUnavailable,
-    StreamDeleted,
 )
 from edge.storage.answers import remove_old_answers, remove_pending_above
 from edge.storage.checkpoints import Checkpoint, load_checkpoints, remove_checkpoints
 from edge.storage.configurations import forget_revisions
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
-
-# A store that comes back is noticed within a minute; the forwarder looks more often.
-RETRY = Backoff(first_s=1.0, longest_s=60.0)
-# Rights and tombstones are mended by people.
-RETRY_AFTER_REFUSAL = Backoff(first_s=30.0, longest_s=300.0)
 
 # While catching up, this many events make one transaction …
 CHUNK_EVENTS_MAX = 64
@@ -88,13 +81,16 @@ class Configurator:
         self._outbox = outbox
         self._fleet = fleet
         self._author = author
-        self._chance = chance
         # What the forwarder wants to know: the event store took the subscription; it did not, or ended it.
         self._on_reached = on_reached
         self._on_lost = on_lost
         self._announcer = Announcer(outbox=outbox, author=author, fleet=fleet)
         self._stream = author.stream(author.streams.configuration)
-        self._failures = 0
+        self._following = Following(outbox=outbox, author=author, chance=chance)
+
+    def status(self) -> FollowingStatus:
+        """Tell how updates are followed."""
+        return self._following.status()
 
     async def run(self) -> None:
         """Follow the stream; come back after every loss, for ever."""
@@ -106,16 +102,7 @@ class Configurator:
             except (EventStoreError, CommitFailed) as error:
                 if isinstance(error, EventStoreUnavailable):
                     self._on_lost()
-                await self._wait_after(error)
-
-    async def _wait_after(self, error: EventStoreError | CommitFailed) -> None:
-        self._failures += 1
-        is_refused = isinstance(error, AccessRefused | StreamDeleted)
-        if self._failures == 1:
-            say = log.error if is_refused else log.warning
-            say("configuration_interrupted", stream=self._stream, cause=type(error).__name__, problem=str(error))
-        backoff = RETRY_AFTER_REFUSAL if is_refused else RETRY
-        await asyncio.sleep(backoff.delay_s(self._failures, self._chance))
+                await asyncio.sleep(self._following.interrupted(error))
 
     async def _follow(self) -> None:
         """Follow the stream until it is lost."""
@@ -138,7 +125,7 @@ class Configurator:
         chunk, is_live = Chunk(), False
         async for item in items:
             if isinstance(item, CaughtUp):
-                self._caught_up()
+                self._following.caught_up()
                 is_live = True
             else:
                 chunk.add(item)
@@ -146,11 +133,6 @@ class Configurator:
                 await desk.take(chunk.take_out())
             if is_live or desk.waiting_count >= WAITING_MAX:
                 await desk.settle(is_final=is_live)
-
-    def _caught_up(self) -> None:
-        if self._failures:
-            log.info("configuration_resumed", stream=self._stream)
-        self._failures = 0
 
     async def _resume(self) -> Checkpoint | None:
         """Return the event after which to go on; forget what the stream no longer holds."""

@@ -43,6 +43,7 @@ class GatewayStatus:
     # The oldest first.
     alarms: Sequence[AlarmStatus]
     event_store: object
+    configuration: object
     outbox: object
     fleet: object
 

@@ -18,7 +18,17 @@ OUTBOX: Json = {
 }
 
 
-def status(*seen: Json) -> Json:
+EVENT_STORE: Json = {"state": "forwarding", "lastError": "", "nextTryInS": None, "refused": {}}
+CONFIGURATION: Json = {
+    "state": "following",
+    "stream": "deviceConfiguration-north-1",
+    "forS": 7200.0,
+    "problem": "",
+    "nextTryInS": None,
+}
+
+
+def status(*seen: Json, **parts: Json) -> Json:
     return {
         "gatewayId": "north-1",
         "version": "0.1.0",
@@ -26,9 +36,11 @@ def status(*seen: Json) -> Json:
         "clock": "synchronized",
         "now": "2026-11-23T10:15:00.000Z",
         "alarms": [],
-        "eventStore": {"state": "forwarding", "lastError": None},
+        "eventStore": EVENT_STORE,
+        "configuration": CONFIGURATION,
         "outbox": OUTBOX,
         "fleet": {"connections": [{"connectionId": "broker", "seen": list(seen)}], "devices": []},
+        **parts,
     }
 
 
@@ -48,7 +60,7 @@ def lines_of(*names: Json) -> Sequence[str]:
 
 
 def test_a_name_that_is_no_device_is_shown_with_the_reason() -> None:
-    assert "seen         Bench 9 behind broker, 30 s ago, no device: not in names" in lines_of(
+    assert "seen          Bench 9 behind broker, 30 s ago, no device: not in names" in lines_of(
         seen("Bench 9", age_ms=30_000)
     )
 
@@ -56,7 +68,7 @@ def test_a_name_that_is_no_device_is_shown_with_the_reason() -> None:
 def test_the_newest_names_are_shown_and_the_others_counted() -> None:
     lines = lines_of(*(seen(f"n{number}", age_ms=number * 1000) for number in range(9, -1, -1)))
     assert [line.split()[1] for line in lines if line.startswith("seen")] == ["n0", "n1", "n2", "n3", "n4"]
-    assert "             and 5 more (--json has them)" in lines
+    assert "              and 5 more (--json has them)" in lines
 
 
 def test_a_line_is_not_longer_than_the_screen() -> None:
@@ -125,9 +137,69 @@ def alarm(number: int, **identity: Json) -> Json:
 
 def test_alarms_are_shown_with_what_they_are_about_and_further_ones_counted() -> None:
     alarms = [alarm(0, deviceId="roof"), alarm(1), *(alarm(number, connectionId="line-a") for number in range(2, 9))]
-    shown: Json = {**status(), "alarms": alarms}  # type: ignore[dict-item]
-    lines = [click.unstyle(line) for line in render(shown, width=80)]
-    assert lines[1].startswith("alarm        driver_fault roof: it broke in way 0")
-    assert lines[2].startswith("alarm        driver_fault: it broke in way 1")
-    assert "             and 4 more (--json has them)" in lines
+    lines = [click.unstyle(line) for line in render(status(alarms=alarms), width=80)]
+    assert lines[1].startswith("alarm         driver_fault roof: it broke in way 0")
+    assert lines[2].startswith("alarm         driver_fault: it broke in way 1")
+    assert "              and 4 more (--json has them)" in lines
     assert all(len(line) <= 80 for line in lines)
+
+
+def shown(**parts: Json) -> Sequence[str]:
+    """The lines after the table."""
+    lines = [click.unstyle(line) for line in render(status(**parts), width=80)]
+    return lines[next(number for number, line in enumerate(lines) if line.startswith("outbox")) + 1 :]
+
+
+def test_a_site_that_is_well_says_so_in_two_lines() -> None:
+    assert shown() == [
+        "event store   forwarding",
+        "configuration following deviceConfiguration-north-1, for 2 h",
+    ]
+
+
+def test_an_outage_shows_its_cause_to_the_end_and_when_it_is_tried_again() -> None:
+    cause = "ServiceUnavailable: failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:2113: "
+    cause += "Peer name localhost is not in peer certificate"
+    store: Json = {"state": "unreachable", "lastError": cause, "nextTryInS": 11.6, "refused": {}}
+    lines = shown(eventStore=store)
+    assert lines[0] == "event store   unreachable, tries again in 12 s (the data is safe: it is on disk)"
+    assert " ".join(line.strip() for line in lines[1:4]) == cause
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_cause_without_end_takes_four_lines() -> None:
+    store: Json = {"state": "unreachable", "lastError": "word " * 900, "nextTryInS": 1.0, "refused": {}}
+    lines = shown(eventStore=store)
+    assert len(lines) == 1 + 4 + 1
+    assert lines[4].endswith("…")
+
+
+def test_a_refused_stream_is_shown_with_its_reason_and_the_next_try() -> None:
+    waiting: Json = {"reason": "gw-north may not append to sensorReadings-x", "forS": 9.0, "nextTryInS": 150.0}
+    lines = shown(eventStore={**EVENT_STORE, "refused": {"sensorReadings-x": waiting}})  # type: ignore[dict-item]
+    assert lines[0] == "event store   forwarding"
+    assert lines[1:3] == [
+        "refused       gw-north may not append to sensorReadings-x, tries again in 2.5",
+        "              min",
+    ]
+
+
+def test_many_refused_streams_leave_room_for_the_rest() -> None:
+    refused: Json = {f"s{number}": {"reason": "no right", "nextTryInS": 0.0} for number in range(900)}
+    lines = shown(eventStore={**EVENT_STORE, "refused": refused})  # type: ignore[dict-item]
+    assert lines[6] == "              and 895 more streams (--json has them)"
+    assert len(lines) == 8
+
+
+def test_updates_that_are_not_followed_are_shown_with_the_stream_that_interrupts() -> None:
+    following: Json = {
+        "state": "interrupted",
+        "stream": "deviceConfigurationStatus-x",
+        "forS": 65.0,
+        "problem": "gw-north may not read deviceConfigurationStatus-x",
+        "nextTryInS": 29.7,
+    }
+    assert shown(configuration=following)[1:] == [
+        "configuration interrupted for 65 s, tries again in 30 s",
+        "              gw-north may not read deviceConfigurationStatus-x",
+    ]
