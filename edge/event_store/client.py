@@ -33,7 +33,7 @@ from edge.domain.event_store import (
 )
 from edge.domain.settings import EventStoreSettings
 from edge.event_store.cancellation import CallEnded, cancellation_kept
-from edge.event_store.cluster import Cluster, LeaderNotFound
+from edge.event_store.cluster import Cluster
 from edge.event_store.feed import feeding
 from edge.event_store.node import Access, Keepalive, Node
 from edge.event_store.refusals import Caller, CallFailure, append_error, read_error
@@ -87,7 +87,7 @@ class GrpcEventStore:
 
         try:
             position = await self._made(timeout_s, send)
-        except (TimeoutError, LeaderNotFound) as error:
+        except (TimeoutError, EventStoreUnavailable) as error:
             message = str(error) or f"no answer within {timeout_s} s"
             raise (OutcomeUnknown(message) if attempts else EventStoreUnavailable(message)) from error
         except _LIBRARY_ERRORS as error:
@@ -175,8 +175,8 @@ class GrpcEventStore:
         timeout_s = self._settings.read_timeout_s
         try:
             return await self._made(timeout_s, call)
-        except (TimeoutError, LeaderNotFound) as error:
-            raise EventStoreUnavailable(str(error) or f"no answer within {timeout_s} s") from error
+        except TimeoutError as error:
+            raise EventStoreUnavailable(f"no answer within {timeout_s} s") from error
         except _LIBRARY_ERRORS as error:
             raise read_error(_failure(error), Caller(user=self._user, stream=stream)) from error
 

@@ -15,6 +15,7 @@ import grpc.aio
 import structlog
 from esdbclient.protos.Grpc import gossip_pb2
 
+from edge.domain.event_store import AccessRefused, EventStoreError, EventStoreUnavailable
 from edge.event_store.cancellation import CallEnded
 from edge.event_store.node import Access, Node
 
@@ -27,10 +28,6 @@ LOOK_TIMEOUT_S = 10.0
 ASK_NEXT_S = 1.0
 # How often a node is asked during an election. An answer is less than 1 kB.
 ASK_AGAIN_S = 1.0
-
-
-class LeaderNotFound(Exception):  # noqa: N818 - named by what is the matter
-    """No node that can be reached leads. The text says what each of them said."""
 
 
 class Cluster:
@@ -49,17 +46,20 @@ class Cluster:
         self._known = list(access.seeds)
         self._looking = asyncio.Lock()
         self._failed_looks = 0
-        self._failure = ""
+        self._failure: EventStoreError = EventStoreUnavailable()
         self._last_leader: str | None = None
 
     async def leader(self) -> Node:
-        """Return the node that leads, after looking for it where that is not known. Raises LeaderNotFound."""
+        """Return the node that leads, after looking for it where that is not known.
+
+        Raises EventStoreUnavailable, which says what each node said, and AccessRefused.
+        """
         failed_looks = self._failed_looks
         while self._present is None or self._is_doubted:
             async with self._looking:
                 if self._failed_looks != failed_looks:
                     # The look that this call waited for has failed; another one would find the same.
-                    raise LeaderNotFound(self._failure)
+                    raise type(self._failure)(str(self._failure))
                 if self._present is None or self._is_doubted:
                     await self._look()
         return self._present
@@ -96,9 +96,9 @@ class Cluster:
             self._ask_first(self._present.target)
         try:
             found = await _find_leader(self._access, self._known, self._present)
-        except LeaderNotFound as error:
+        except (EventStoreUnavailable, AccessRefused) as error:
             self._failed_looks += 1
-            self._failure = str(error)
+            self._failure = error
             raise
         self._learn(found.members)
         former, self._present, self._is_doubted = self._present, found.node, False
@@ -129,7 +129,10 @@ class _Found:
 
 
 async def _find_leader(access: Access, targets: Sequence[str], present: Node | None) -> _Found:
-    """Ask these nodes, and those they name, which one leads. Raises LeaderNotFound; leaves no other channel open."""
+    """Ask these nodes, and those they name, which one leads; leaves no other channel open.
+
+    Raises EventStoreUnavailable, AccessRefused.
+    """
     look = _Look(access, present)
     found: _Found | None = None
     try:
@@ -141,7 +144,9 @@ async def _find_leader(access: Access, targets: Sequence[str], present: Node | N
             if found is None or node is not found.node:
                 await node.retire()
     if found is None:
-        raise LeaderNotFound(f"looking for the leader: {look.story()}")
+        # Of a wrong password even gossip hears.
+        error = AccessRefused if look.is_refused else EventStoreUnavailable
+        raise error(f"looking for the leader: {look.story()}")
     return found
 
 
@@ -153,6 +158,8 @@ class _Look:
 
     def __init__(self, access: Access, present: Node | None) -> None:
         self.found: _Found | None = None
+        # A node refused the credential.
+        self.is_refused = False
         self.opened: list[Node] = []
         self._access = access
         self._present = present
@@ -204,6 +211,7 @@ class _Look:
             try:
                 members = await node.members()
             except (grpc.aio.AioRpcError, grpc.aio.UsageError, CallEnded) as error:
+                self.is_refused = self.is_refused or _is_refusal(error)
                 self._said[target] = f"does not answer ({_cause(error)})"
                 self._answering.discard(target)
                 self._heard.set()
@@ -234,6 +242,13 @@ def _cause(error: Exception) -> str:
         return "it says nothing"
     said: str = error.details() or error.code().name
     return said.rpartition(": ")[2]
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, grpc.aio.AioRpcError) and error.code() in {
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+    }
 
 
 def _leads(member: gossip_pb2.MemberInfo) -> bool:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from edge.domain.event import RecordedEvent
 from edge.domain.event_store import (
     NO_STREAM,
+    AccessRefused,
     CaughtUp,
     EventStoreError,
     EventStoreMisconfigured,
@@ -26,6 +27,10 @@ from fakes.event_store_cluster import Cluster, running_cluster
 from fakes.event_store_subjects import new_event
 
 CERTIFICATES = Path(__file__).parent / "certificates"
+TLS = Tls(
+    private_key=(CERTIFICATES / "server-key.pem").read_bytes(),
+    certificate_chain=(CERTIFICATES / "server.pem").read_bytes(),
+)
 # Shorter than any time-out of a call that is used here with it.
 LONG_S = 20.0
 
@@ -343,11 +348,7 @@ async def test_single_node_that_follows_is_said_in_plain_words_and_not_left(clus
 
 
 async def test_change_of_the_leader_is_logged_once_and_without_the_password() -> None:
-    tls = Tls(
-        private_key=(CERTIFICATES / "server-key.pem").read_bytes(),
-        certificate_chain=(CERTIFICATES / "server.pem").read_bytes(),
-    )
-    async with running_cluster(tls=tls) as cluster:
+    async with running_cluster(tls=TLS, credential="gateway:changeit") as cluster:
         settings = EventStoreSettings(uri=cluster.uri, ca_file=CERTIFICATES / "ca.pem")
         async with open_event_store(settings, credential="gateway:changeit") as store:
             with capture_logs() as logged:
@@ -360,6 +361,30 @@ async def test_change_of_the_leader_is_logged_once_and_without_the_password() ->
                 await read(store)
     line = {"event": "event_store_leader_changed", "node": leader.address, "before": cluster.nodes[0].address}
     assert logged == [{**line, "log_level": "info"}]
+
+
+@FORMS
+async def test_wrong_password_is_an_access_refused_and_not_a_leader_that_is_missing(
+    form: Callable[[Cluster], str],
+) -> None:
+    async with running_cluster(tls=TLS, credential="gateway:changeit") as cluster:
+        settings = EventStoreSettings(uri=form(cluster), ca_file=CERTIFICATES / "ca.pem")
+        async with open_event_store(settings, credential="gateway:wrong") as store:
+            for call in (append, read, subscribe):
+                with pytest.raises(AccessRefused, match="Unauthenticated"):
+                    await call(store)
+
+
+async def test_append_that_was_sent_before_all_nodes_went_has_an_unknown_outcome(cluster: Cluster) -> None:
+    async with opened(cluster.uri) as store:
+        await store._cluster.leader()
+        cluster.nodes[0].faults.appends.append(SILENCE_BEFORE_COMMIT)
+        appending = asyncio.create_task(append(store))
+        await until(lambda: cluster.nodes[0].appends == 1)
+        for node in cluster.nodes:
+            await cluster.kill(node)
+        with pytest.raises(OutcomeUnknown, match="looking for the leader"):
+            await appending
 
 
 @pytest.mark.parametrize("preference", ["follower", "random", "readonlyreplica"])

@@ -8,6 +8,7 @@ while after a node died; a node that was frozen is left out, and knows nothing w
 import asyncio
 import random
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from google.protobuf import empty_pb2
 
 from edge.event_store.embedded import wire
 from edge.event_store.embedded.database import open_log_database
-from edge.event_store.embedded.faults import Faults
+from edge.event_store.embedded.faults import Faults, Refusal
 from edge.event_store.embedded.log import EventLog, running_log
 from edge.event_store.embedded.server import APPEND_BYTES_MAX, Tls
 from edge.event_store.embedded.servicer import Access, Streams
@@ -41,6 +42,7 @@ class ClusterNode:
     cluster: "Cluster"
     log: EventLog
     tls: Tls | None
+    access: Access
     port: int = 0
     state: "gossip_pb2.MemberInfo.VNodeState.ValueType" = MemberInfo.Follower
     is_frozen: bool = False
@@ -120,7 +122,9 @@ class ClusterNode:
 class Cluster:
     """The nodes and what they decide. `leader` is None during an election."""
 
-    def __init__(self, log: EventLog, *, tls: Tls | None, election_s: float, notice_s: float, seed: int) -> None:
+    def __init__(
+        self, log: EventLog, *, tls: Tls | None, access: Access, election_s: float, notice_s: float, seed: int
+    ) -> None:
         self.log = log
         self.election_s = election_s
         # How long the others take a frozen leader for a living one.
@@ -129,7 +133,7 @@ class Cluster:
         self.elections = 0
         # When the last election ended, by `time.monotonic`.
         self.elected_at_s = 0.0
-        self.nodes = tuple(ClusterNode(cluster=self, log=log, tls=tls) for _ in range(NODES))
+        self.nodes = tuple(ClusterNode(cluster=self, log=log, tls=tls, access=access) for _ in range(NODES))
         self._tls = tls
         self._chance = random.Random(seed)
         self._election: asyncio.Task[None] | None = None
@@ -226,7 +230,7 @@ class _NodeStreams(Streams):
     """The calls, answered only by the leader where they require it. The method names are the wire's."""
 
     def __init__(self, node: ClusterNode) -> None:
-        super().__init__(node.log, node.faults, Access(), append_bytes_max=APPEND_BYTES_MAX, ticks=_ticks)
+        super().__init__(node.log, node.faults, node.access, append_bytes_max=APPEND_BYTES_MAX, ticks=_ticks)
         self._node = node
 
     async def BatchAppend(  # noqa: N802
@@ -278,9 +282,13 @@ class _NodeGossip(gossip_pb2_grpc.GossipServicer):
     async def Read(  # noqa: N802
         self,
         request: shared_pb2.Empty,  # noqa: ARG002
-        context: "grpc.aio.ServicerContext",  # noqa: ARG002
+        context: "grpc.aio.ServicerContext",
     ) -> gossip_pb2.ClusterInfo:
         self._node.gossips += 1
+        try:
+            self._node.access.check(context)
+        except Refusal as refusal:
+            await context.abort(refusal.code, refusal.details)
         return gossip_pb2.ClusterInfo(members=[self._member(node) for node in self._node.cluster.nodes])
 
     def _member(self, node: ClusterNode) -> gossip_pb2.MemberInfo:
@@ -297,13 +305,22 @@ class _NodeGossip(gossip_pb2_grpc.GossipServicer):
 
 @asynccontextmanager
 async def running_cluster(
-    *, tls: Tls | None = None, election_s: float = 0.3, notice_s: float = 0.3, seed: int = 0
+    *,
+    tls: Tls | None = None,
+    credential: str | None = None,
+    election_s: float = 0.3,
+    notice_s: float = 0.3,
+    seed: int = 0,
 ) -> AsyncIterator[Cluster]:
-    """Run a cluster in memory for the length of the context; its first node leads."""
+    """Run a cluster in memory for the length of the context; its first node leads.
+
+    `credential` (user:password) is then asked of every caller; clients only send it over TLS.
+    """
+    access = Access(None if credential is None else f"Basic {b64encode(credential.encode()).decode()}")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_log_database(None))
         log = await stack.enter_async_context(running_log(database, ids_of=wire.ids_of, ticks=_ticks))
-        cluster = Cluster(log, tls=tls, election_s=election_s, notice_s=notice_s, seed=seed)
+        cluster = Cluster(log, tls=tls, access=access, election_s=election_s, notice_s=notice_s, seed=seed)
         stack.push_async_callback(cluster.stop)
         await cluster.start()
         yield cluster
