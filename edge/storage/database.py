@@ -6,17 +6,18 @@ it needs two), `synchronous=FULL`: COMMIT returns when the medium has it.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 
 from edge.domain.settings import OutboxSettings
 from edge.storage.connection import Connect, Connection, Row, SqlValue, connect_in_thread, uninterrupted
 from edge.storage.directory_lock import held_directory
-from edge.storage.errors import CommitFailed, DatabaseDamaged, DatabaseInUse, StorageError, storage_error, translated
+from edge.storage.errors import CommitFailed, DatabaseDamaged, DatabaseInUse, StorageError, primary_code, translated
+from edge.storage.file_place import FilePlace
 from edge.storage.migration import migrate, migrations
 
 log = structlog.get_logger()
@@ -32,6 +33,11 @@ SYNCHRONOUS_FULL = 2
 # A part of the quota that telemetry does not get: control events, cursors and a new run still find room in a file that
 # is full, or a full outbox could not even be opened to be drained.
 RESERVED_SHARE = 1 / 16
+
+# A COMMIT that fails so has written nothing. After any other failure only the file, opened anew, can tell.
+NOT_COMMITTED = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
+
+Result = TypeVar("Result")
 
 
 class Statement(NamedTuple):
@@ -58,23 +64,31 @@ class Writer(Reader, Protocol):
         """Run a statement."""
 
 
+class Judged(Protocol):
+    """Awaits a statement. A failing disk has the file closed before the error goes on."""
+
+    def __call__(self, statement: Awaitable[Result], /) -> Coroutine[None, None, Result]:
+        """Await the statement."""
+
+
 class Transaction:
     """Statements between BEGIN IMMEDIATE and COMMIT."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, judged: Judged) -> None:
         self._connection = connection
+        self._judged = judged
 
     async def execute(self, sql: str, parameters: Sequence[SqlValue] = ()) -> None:
         """Run a statement."""
-        await uninterrupted(self._connection.fetch_all(sql, parameters))
+        await self.fetch_all(sql, parameters)
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[SqlValue]]) -> None:
         """Run a statement once per row."""
-        await uninterrupted(self._connection.execute_many(sql, rows))
+        await uninterrupted(self._judged(self._connection.execute_many(sql, rows)))
 
     async def fetch_all(self, sql: str, parameters: Sequence[SqlValue] = ()) -> list[Row]:
         """Run a query; all its rows."""
-        return await uninterrupted(self._connection.fetch_all(sql, parameters))
+        return await uninterrupted(self._judged(self._connection.fetch_all(sql, parameters)))
 
     async def fetch_one(self, sql: str, parameters: Sequence[SqlValue] = ()) -> Row | None:
         """Run a query; its first row, or None."""
@@ -95,6 +109,7 @@ class Database:
         self._pages_allowed = 0
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
+        self._place = FilePlace(file)
 
     async def fetch_all(self, sql: str, parameters: Sequence[SqlValue] = ()) -> list[Row]:
         """Run a query between two commits. Raises StorageError."""
@@ -119,10 +134,10 @@ class Database:
             with translated():
                 try:
                     connection = await uninterrupted(self._begin(use_reserve=use_reserve))
-                    yield Transaction(connection)
+                    yield Transaction(connection, self._judged)
                     await uninterrupted(self._commit(connection, on_commit))
-                except BaseException as error:
-                    await uninterrupted(self._roll_back(error))
+                except BaseException:
+                    await uninterrupted(self._roll_back())
                     raise
 
     async def write(
@@ -147,6 +162,10 @@ class Database:
                 await uninterrupted(self._ready())
         return self.generation
 
+    def check_place(self) -> None:
+        """Look whether the file is still where it was opened. Raises StateDirectoryLost."""
+        self._place.check()
+
     async def size_bytes(self) -> int:
         """How much of the quota is used: pages that hold something."""
         row = await self.fetch_one("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count")
@@ -165,11 +184,7 @@ class Database:
 
     async def _fetch(self, sql: str, parameters: Sequence[SqlValue]) -> list[Row]:
         connection = await self._ready()
-        try:
-            return await connection.fetch_all(sql, parameters)
-        except sqlite3.Error as error:
-            await self._judge(error)
-            raise
+        return await self._judged(connection.fetch_all(sql, parameters))
 
     async def _write(
         self, statements: Sequence[Statement], on_commit: Callable[[], None] | None, *, use_reserve: bool
@@ -177,48 +192,72 @@ class Database:
         try:
             connection = await self._begin(use_reserve=use_reserve)
             for statement in statements:
-                await connection.execute_many(statement.sql, statement.rows)
+                await self._judged(connection.execute_many(statement.sql, statement.rows))
             await self._commit(connection, on_commit)
-        except BaseException as error:
-            await self._roll_back(error)
+        except BaseException:
+            await self._roll_back()
             raise
 
     async def _begin(self, *, use_reserve: bool) -> Connection:
         connection = await self._ready()
+        self._place.check()
         allowed = self._pages_max if use_reserve else round(self._pages_max * (1 - RESERVED_SHARE))
         if allowed != self._pages_allowed:
             # A file that is larger already stays as large: what deletes have freed in it can be used.
-            await connection.fetch_all(f"PRAGMA max_page_count = {allowed}")
+            await self._judged(connection.fetch_all(f"PRAGMA max_page_count = {allowed}"))
             self._pages_allowed = allowed
-        await connection.fetch_all("BEGIN IMMEDIATE")
+        await self._judged(connection.fetch_all("BEGIN IMMEDIATE"))
         return connection
 
     async def _commit(self, connection: Connection, on_commit: Callable[[], None] | None) -> None:
-        await connection.fetch_all("COMMIT")
+        try:
+            await connection.fetch_all("COMMIT")
+        except sqlite3.Error as error:
+            if primary_code(error) not in NOT_COMMITTED:
+                await self._close_failed(error)
+            raise
+        # What went into a file that is deleted is not accepted.
+        self._place.note_written()
         if on_commit is not None:
             on_commit()
 
-    async def _roll_back(self, error: BaseException) -> None:
-        if self._connection is not None:
-            # SQLite rolls back by itself after some errors, and then says that there is nothing to roll back.
-            with suppress(sqlite3.Error):
-                await self._connection.fetch_all("ROLLBACK")
-        if isinstance(error, sqlite3.Error):
-            await self._judge(error)
+    async def _roll_back(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            await self._connection.fetch_all("ROLLBACK")
+        except sqlite3.Error as error:
+            # SQLite rolls back by itself after some errors, and then says that there is nothing to roll back. After any
+            # other error the transaction may still be open, and the next BEGIN would fail.
+            if primary_code(error) != sqlite3.SQLITE_ERROR:
+                await self._close_failed(error)
 
-    async def _judge(self, error: sqlite3.Error) -> None:
-        """Close after a failed read, write or sync.
+    async def _judged(self, statement: Awaitable[Result]) -> Result:
+        """Await a statement; close the file if the disk failed it.
+
+        The task that runs the statement closes the file, and not the caller: a caller that was cancelled meanwhile only
+        sees its own cancellation.
+        """
+        try:
+            return await statement
+        except sqlite3.Error as error:
+            if primary_code(error) == sqlite3.SQLITE_IOERR:
+                await self._close_failed(error)
+            raise
+
+    async def _close_failed(self, error: sqlite3.Error) -> None:
+        """Close after a failed read, write or sync, or when it is unclear whether a transaction has ended.
 
         The kernel marks pages it could not sync as clean: frames missing in the middle of the write-ahead log would make
         every later one unreadable. So nothing more goes into this log; the next use opens the file anew.
         """
-        passing = storage_error(error)
-        if isinstance(passing, CommitFailed) and passing.code == sqlite3.SQLITE_IOERR:
-            log.error("disk_failed", file=str(self.file), problem=str(error))
-            await self._close()
+        log.error("disk_failed", file=str(self.file), problem=str(error))
+        await self._close()
 
     async def _ready(self) -> Connection:
         if self._connection is None:
+            # Another file may be there by now. What memory knows of the old one must not be mixed with it.
+            self._place.check_opened()
             self._connection = await self._opened()
             self._pages_allowed = 0
             self.generation += 1
@@ -235,6 +274,7 @@ class Database:
         try:
             await self._prepare(connection)
             await migrate(connection, migrations())
+            self._place.note_opened()
         except BaseException:
             with suppress(sqlite3.Error):
                 await connection.close()
@@ -275,15 +315,22 @@ async def open_database(
     with held_directory(state_directory):
         database = Database(state_directory / FILE_NAME, connect=connect, settings=settings or OutboxSettings())
         try:
-            await database.open()
-        except CommitFailed as error:
-            if error.code == sqlite3.SQLITE_BUSY:
-                raise DatabaseInUse(f"{database.file} is held open by another program") from error
-            raise CommitFailed(f"{database.file}: {error}", code=error.code) from error
-        except DatabaseDamaged as error:
-            raise DatabaseDamaged(f"{database.file}: {error}") from error
-        log.info("database_opened", file=str(database.file), sqlite_version=sqlite3.sqlite_version)
-        try:
+            with _named(database.file):
+                await database.open()
+            log.info("database_opened", file=str(database.file), sqlite_version=sqlite3.sqlite_version)
             yield database
         finally:
             await database.close()
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Name the file in what is raised while it is opened."""
+    try:
+        yield
+    except CommitFailed as error:
+        if error.code == sqlite3.SQLITE_BUSY:
+            raise DatabaseInUse(f"{file} is held open by another program") from error
+        raise CommitFailed(f"{file}: {error}", code=error.code) from error
+    except DatabaseDamaged as error:
+        raise DatabaseDamaged(f"{file}: {error}") from error

@@ -45,6 +45,13 @@ class CommitFailed(StorageError):  # noqa: N818
         self.code = code
 
 
+class StateDirectoryLost(CommitFailed):
+    """The file was deleted, moved or replaced while it was open. Remedy: end, and start again with what is there now.
+
+    Nothing more is accepted: what is written into a deleted file is gone when the process ends.
+    """
+
+
 class BlockDamaged(StorageError):  # noqa: N818
     """A block or control entry does not match its checksum. Remedy: pass over it and say so."""
 
@@ -53,11 +60,16 @@ class BlockDamaged(StorageError):  # noqa: N818
         self.position = position
 
 
-def storage_error(error: sqlite3.Error) -> StorageError | None:
-    """Translate an error of SQLite; None if it is a bug of ours (a wrong statement, a broken constraint)."""
+def primary_code(error: sqlite3.Error) -> int | None:
+    """Return SQLite's primary result code; None where an error has none (it did not come from SQLite itself)."""
     extended: int | None = getattr(error, "sqlite_errorcode", None)
     # The low byte is the primary code, the rest says more (IOERR_FSYNC, READONLY_DBMOVED, …).
-    code = None if extended is None else extended & 0xFF
+    return None if extended is None else extended & 0xFF
+
+
+def storage_error(error: sqlite3.Error) -> StorageError | None:
+    """Translate an error of SQLite; None if it is a bug of ours (a wrong statement, a broken constraint)."""
+    code = primary_code(error)
     if code in _DAMAGE:
         return DatabaseDamaged(str(error))
     if code in _PASSING:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from edge.domain.settings import OutboxSettings
+from edge.storage.connection import Connection
 from edge.storage.database import FILE_NAME, Database, Statement, open_database
 from edge.storage.errors import CommitFailed, DatabaseDamaged, DatabaseInUse, StorageError
-from fakes.inline_sqlite import InlineConnect, disk_error
+from fakes.inline_sqlite import InlineConnect, connect_inline, disk_error, ignore
 
 INSERT = "INSERT INTO rollups (minute, checksum, body) VALUES (?, x'', x'')"
 
@@ -241,3 +242,91 @@ async def test_the_size_counts_only_pages_in_use(tmp_path: Path) -> None:
         assert await database.size_bytes() - empty >= 390_000
         await database.write([Statement("DELETE FROM rollups")])
         assert await database.size_bytes() == empty
+
+
+@pytest.mark.parametrize("failing", ["BEGIN IMMEDIATE", INSERT, "COMMIT", "ROLLBACK"])
+async def test_a_statement_that_fails_under_a_cancelled_transaction_has_the_file_opened_anew(
+    tmp_path: Path, failing: str
+) -> None:
+    reached = set()
+    for steps in range(30):
+        connect = InlineConnect()
+        async with open_database(tmp_path / f"{steps}", connect=connect) as database:
+            failures = await _failing_once_and_cancelled(database, connect, failing=failing, steps=steps)
+            generation = await database.mend()
+            assert generation == (2 if failures else 1), f"cancelled after {steps} turns of the loop"
+            reached.add(failures)
+            await database.write([Statement(INSERT, [(2,)])])
+            assert set(await minutes(database)) <= {1, 2}
+    assert 1 in reached
+
+
+async def _failing_once_and_cancelled(database: Database, connect: InlineConnect, *, failing: str, steps: int) -> int:
+    """Cancel a transaction after some turns of the loop; return how often the statement failed."""
+    failures = 0
+
+    def fail(sql: str) -> None:
+        nonlocal failures
+        if sql == failing and not failures:
+            failures += 1
+            raise disk_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+    async def work() -> None:
+        async with database.transaction() as transaction:
+            await transaction.execute(INSERT, (1,))
+            if failing == "ROLLBACK":
+                await asyncio.Event().wait()
+
+    connect.before = fail
+    task = asyncio.create_task(work())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    connect.before = ignore
+    if not task.cancelled():
+        task.exception()
+    return failures
+
+
+async def test_an_opening_that_is_cancelled_leaves_no_connection_behind(tmp_path: Path) -> None:
+    for steps in range(12):
+        connect = CountingConnect()
+        task = asyncio.create_task(_open_for_ever(tmp_path, connect))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert connect.closed == connect.opened
+
+
+async def _open_for_ever(directory: Path, connect: "CountingConnect") -> None:
+    async with open_database(directory, connect=connect):
+        await asyncio.Event().wait()
+
+
+class CountingConnect:
+    """Counts the connections that were opened, and those that were closed."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.closed = 0
+
+    async def __call__(self, file: Path) -> "CountedConnection":
+        connection = CountedConnection(await connect_inline(file), self)
+        self.opened += 1
+        return connection
+
+
+class CountedConnection:
+    """A connection that says when it is closed."""
+
+    def __init__(self, connection: Connection, counts: CountingConnect) -> None:
+        self._connection = connection
+        self._counts = counts
+        self.fetch_all = connection.fetch_all
+        self.execute_many = connection.execute_many
+
+    async def close(self) -> None:
+        self._counts.closed += 1
+        await self._connection.close()

@@ -1,0 +1,89 @@
+"""Whether the outbox's file still stands where it was opened.
+
+A process keeps its open file when somebody deletes or replaces the file's name. Everything would seem to work, and all of
+it would be gone with the process.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from edge.storage.errors import CommitFailed, StateDirectoryLost
+
+
+class _Identity(NamedTuple):
+    """Which file a name leads to."""
+
+    device: int
+    inode: int
+
+
+class _Content(NamedTuple):
+    """What changes when somebody copies another file over this one."""
+
+    size: int
+    modified_ns: int
+
+
+class FilePlace:
+    """Remembers which file was opened, and looks whether its name still leads there. One look costs microseconds.
+
+    Only our own commits write to the file, because it is locked. So a changed content between two of them is another
+    program's work, too: a copy that was put over the open file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._log = file.with_name(f"{file.name}-wal")
+        self._opened: _Identity | None = None
+        self._content: _Content | None = None
+        # The write-ahead log; None until the first look that finds it.
+        self._opened_log: _Identity | None = None
+
+    def check_opened(self) -> None:
+        """Look before the file is opened anew. Raises StateDirectoryLost if it is another one, or gone."""
+        if self._opened is not None:
+            self._check_identity()
+
+    def note_opened(self) -> None:
+        """Remember the file that was just opened. Raises StateDirectoryLost if it is not the one of before."""
+        self.check_opened()
+        self._opened_log = None
+        self._remember()
+
+    def check(self) -> None:
+        """Look before something is written. Raises StateDirectoryLost."""
+        _, content = self._check_identity()
+        if content != self._content:
+            raise StateDirectoryLost(f"{self._file} was changed by another program while it was open")
+        self._check_log()
+
+    def note_written(self) -> None:
+        """Look after something was written. Raises StateDirectoryLost: it went into a file that has no name any more."""
+        self._check_identity()
+        self._check_log()
+        self._remember()
+
+    def _remember(self) -> None:
+        self._opened, self._content = _look(self._file)
+        if self._opened_log is None and self._log.exists():
+            self._opened_log, _ = _look(self._log)
+
+    def _check_identity(self) -> tuple[_Identity, _Content]:
+        identity, content = _look(self._file)
+        if identity != self._opened:
+            raise StateDirectoryLost(f"{self._file} was replaced by another file while it was open")
+        return identity, content
+
+    def _check_log(self) -> None:
+        if self._opened_log is not None and _look(self._log)[0] != self._opened_log:
+            raise StateDirectoryLost(f"{self._log} was replaced by another file while it was open")
+
+
+def _look(file: Path) -> tuple[_Identity, _Content]:
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StateDirectoryLost(f"{file} was deleted or moved away while it was open") from error
+    except OSError as error:
+        raise CommitFailed(f"{file} cannot be looked at: {error.strerror}") from error
+    return _Identity(found.st_dev, found.st_ino), _Content(found.st_size, found.st_mtime_ns)
