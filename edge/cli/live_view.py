@@ -151,6 +151,7 @@ def _outbox(status: Mapping[str, Json], width: int) -> Iterator[str]:
     if outbox["isFailing"]:
         said = "takes no commits: new samples wait in memory, then are refused"
         yield click.style(_labelled("disk", said), fg="red", bold=True)
+        yield from _reason(str(outbox.get("failure") or ""), width)
     troubles = {name: outbox[name] for name in ("refused", "quarantined", "blocksDamaged") if outbox[name]}
     if troubles:
         said = ", ".join(f"{count} {name}" for name, count in troubles.items())

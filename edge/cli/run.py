@@ -4,7 +4,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -69,7 +70,8 @@ def _run(
     from edge.storage.errors import CommitFailed, DatabaseInUse, StorageError
 
     try:
-        asyncio.run(_serve(settings, state_directory, secret, find_credential))
+        with _alone(StorageError):
+            asyncio.run(_serve(settings, state_directory, secret, find_credential))
     except (DatabaseInUse, CommitFailed, RuntimeDirectoryUnusable) as error:
         _leave(error, EXIT_TEMPORARY)
     except StorageError as error:
@@ -96,6 +98,20 @@ async def _serve(
         settings, state_directory=state_directory, credential=secret, find_credential=find_credential
     ) as gateway:
         await gateway.run(stop)
+
+
+@contextmanager
+def _alone(kind: type[Exception]) -> Iterator[None]:
+    """Take an error out of the groups in which the tasks' parents raise it, if all errors in them are of its kind."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        inner: BaseException = group
+        while isinstance(inner, BaseExceptionGroup):
+            inner = inner.exceptions[0]
+        if group.split(kind)[1] is not None:
+            raise
+        raise inner from group
 
 
 def _leave(error: object, code: int) -> NoReturn:

@@ -181,6 +181,7 @@ class Database:
         """Close the file; only `open_database` calls this."""
         async with self._lock:
             await uninterrupted(self._close())
+            self._place.close()
 
     async def _fetch(self, sql: str, parameters: Sequence[SqlValue]) -> list[Row]:
         connection = await self._ready()
@@ -257,7 +258,7 @@ class Database:
     async def _ready(self) -> Connection:
         if self._connection is None:
             # Another file may be there by now. What memory knows of the old one must not be mixed with it.
-            self._place.check_opened()
+            self._place.check_identity()
             self._connection = await self._opened()
             self._pages_allowed = 0
             self.generation += 1

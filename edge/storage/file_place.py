@@ -4,6 +4,7 @@ A process keeps its open file when somebody deletes or replaces the file's name.
 it would be gone with the process.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,45 +35,50 @@ class FilePlace:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._log = file.with_name(f"{file.name}-wal")
+        # Held from the first opening to the end, or the number of a deleted file could be given to the one in its place
+        # while SQLite has closed it. O_PATH: closing any other descriptor would drop the locks that SQLite holds.
+        self._descriptor: int | None = None
         self._opened: _Identity | None = None
         self._content: _Content | None = None
-        # The write-ahead log; None until the first look that finds it.
+        # The write-ahead log; None until the first look that finds it. SQLite holds it open.
         self._opened_log: _Identity | None = None
 
-    def check_opened(self) -> None:
-        """Look before the file is opened anew. Raises StateDirectoryLost if it is another one, or gone."""
-        if self._opened is not None:
-            self._check_identity()
+    def check_identity(self) -> None:
+        """Look whether the file, if it was opened already, is still the same. Raises StateDirectoryLost."""
+        if self._opened is not None and _look(self._file)[0] != self._opened:
+            raise StateDirectoryLost(f"{self._file} was replaced by another file while it was open")
 
     def note_opened(self) -> None:
         """Remember the file that was just opened. Raises StateDirectoryLost if it is not the one of before."""
-        self.check_opened()
+        self.check_identity()
+        if self._descriptor is None:
+            self._descriptor = os.open(self._file, os.O_PATH | os.O_CLOEXEC)
         self._opened_log = None
         self._remember()
 
     def check(self) -> None:
         """Look before something is written. Raises StateDirectoryLost."""
-        _, content = self._check_identity()
-        if content != self._content:
+        self.check_identity()
+        if _look(self._file)[1] != self._content:
             raise StateDirectoryLost(f"{self._file} was changed by another program while it was open")
         self._check_log()
 
     def note_written(self) -> None:
         """Look after something was written. Raises StateDirectoryLost: it went into a file that has no name any more."""
-        self._check_identity()
+        self.check_identity()
         self._check_log()
         self._remember()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def _remember(self) -> None:
         self._opened, self._content = _look(self._file)
         if self._opened_log is None and self._log.exists():
             self._opened_log, _ = _look(self._log)
-
-    def _check_identity(self) -> tuple[_Identity, _Content]:
-        identity, content = _look(self._file)
-        if identity != self._opened:
-            raise StateDirectoryLost(f"{self._file} was replaced by another file while it was open")
-        return identity, content
 
     def _check_log(self) -> None:
         if self._opened_log is not None and _look(self._log)[0] != self._opened_log:

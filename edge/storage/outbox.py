@@ -137,7 +137,8 @@ class Outbox:
     async def run(self) -> None:
         """Commit in groups, for ever: every commit interval, or sooner when enough came in or somebody is in a hurry.
 
-        A failed commit is tried again until the disk takes it.
+        A failed commit is tried again until the disk takes it. Raises StateDirectoryLost, some time after the file was
+        deleted or replaced: every commit fails from then on, and what was accepted is still forwarded meanwhile.
         """
         await self._writer.run()
 
@@ -258,6 +259,7 @@ class Outbox:
             commits=self._ledger.commits,
             commits_failed=self._writer.commits_failed,
             is_failing=self._writer.failure is not None,
+            failure=None if self._writer.failure is None else str(self._writer.failure),
             blocks_damaged=self._backlog.blocks_damaged,
             blocks_replayed=self._ledger.blocks_replayed,
             quarantined=len(self._ledger.quarantined),

@@ -20,6 +20,8 @@ class OutboxStatistics:
     commits_failed: int
     # The disk does not take commits right now.
     is_failing: bool
+    # Why; None while it takes them.
+    failure: str | None
     blocks_damaged: int
     # Blocks that start had to decode: those after the cursors, or all of them if the cursors were lost.
     blocks_replayed: int

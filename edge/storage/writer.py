@@ -13,7 +13,7 @@ from edge.domain.settings import OutboxSettings
 from edge.storage.backlog import Backlog
 from edge.storage.batch import Batch, form_batch
 from edge.storage.database import Database, Statement
-from edge.storage.errors import CommitFailed
+from edge.storage.errors import CommitFailed, StateDirectoryLost
 from edge.storage.intake import Intake
 from edge.storage.ledger import Ledger
 from edge.storage.recovery import newest_position
@@ -27,6 +27,12 @@ ENTRIES_MAX = 500
 
 # A full or failing disk is asked again; the first tries catch what passes by itself.
 COMMIT_BACKOFF = Backoff(first_s=0.25, longest_s=10.0)
+
+# How late a state directory that was deleted or replaced is noticed while nothing is committed.
+PLACE_CHECK_S = 1.0
+# Then nothing more is accepted, but what was accepted still lies in the open file, and nowhere else if the directory was
+# deleted: so long the forwarder may still send it.
+LAST_FORWARDING_S = 30.0
 
 # Reading back what an unclear commit left; bounds memory.
 CATCH_UP_BYTES_MAX = 1024 * 1024
@@ -82,12 +88,15 @@ class Writer:
             self._hurried.set()
 
     async def run(self) -> None:
-        """Commit in groups, for ever."""
+        """Commit in groups, for ever. Raises StateDirectoryLost, which ends the daemon: see `_forward_last`."""
         self.is_running = True
         try:
             while True:
                 await self._until_due()
                 await self.commit_waiting()
+        except StateDirectoryLost:
+            await self._forward_last()
+            raise
         finally:
             self.is_running = False
 
@@ -134,8 +143,9 @@ class Writer:
             due_in_s = self._upkeep.due_in_s()
             if due_in_s == 0:
                 return
+            self._check_place()
             with suppress(TimeoutError):
-                async with asyncio.timeout(due_in_s):
+                async with asyncio.timeout(PLACE_CHECK_S if due_in_s is None else min(due_in_s, PLACE_CHECK_S)):
                     await self._stirred.wait()
         if self._batch is None:
             # The interval begins with the first arrival: what comes together is committed together.
@@ -143,6 +153,32 @@ class Writer:
                 async with asyncio.timeout(self._interval_s):
                     await self._hurried.wait()
         self._hurried.clear()
+
+    def _check_place(self) -> None:
+        try:
+            self._database.check_place()
+        except StateDirectoryLost as error:
+            self._note_failure(error)
+            raise
+        except CommitFailed as error:
+            # Nothing says that it is gone. The next commit finds out.
+            log.debug("outbox_place_unknown", problem=str(error))
+
+    async def _forward_last(self) -> None:
+        """Give the forwarder time for what is accepted and not yet forwarded, before the daemon ends.
+
+        Ending is right in the end: a new start uses the directory that is there now, and measures again. A daemon that
+        went on without its file could accept nothing.
+        """
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + LAST_FORWARDING_S
+        while self._is_forwarding() and loop.time() < end_s:  # noqa: ASYNC110 - cursors set no event
+            await asyncio.sleep(PLACE_CHECK_S)
+        pending = sum(cursor.pending for cursor in self._ledger.cursors.lagging().values())
+        log.error("outbox_abandoned", entries_pending=pending, problem=str(self.failure))
+
+    def _is_forwarding(self) -> bool:
+        return not self._ledger.streams.parked().keys() >= self._ledger.cursors.lagging().keys()
 
     def _has_work(self) -> bool:
         return self._batch is not None or bool(self._intake)
@@ -166,6 +202,9 @@ class Writer:
         while True:
             try:
                 await self._commit(batch)
+            except StateDirectoryLost as error:
+                self._note_failure(error)
+                raise
             except CommitFailed as error:
                 self._note_failure(error)
             else:
@@ -237,7 +276,9 @@ class Writer:
 
     def _note_failure(self, error: CommitFailed) -> None:
         self.commits_failed += 1
-        if self.failure is None:
+        if isinstance(error, StateDirectoryLost) and not isinstance(self.failure, StateDirectoryLost):
+            log.error("state_directory_lost", problem=str(error), waiting=len(self._intake))
+        elif self.failure is None:
             log.error("commit_failed", problem=str(error), waiting=len(self._intake))
         self.failure = error
 

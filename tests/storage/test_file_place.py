@@ -1,15 +1,25 @@
 """A state directory that is deleted, moved or replaced under the open outbox. Real files, real SQLite."""
 
+import asyncio
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from edge.domain.settings import OutboxSettings
 from edge.storage.database import FILE_NAME, Database, Statement, open_database
 from edge.storage.errors import CommitFailed, StateDirectoryLost
-from fakes.inline_sqlite import InlineConnect, disk_error
+from edge.storage.file_place import FilePlace
+from edge.storage.writer import LAST_FORWARDING_S, PLACE_CHECK_S
+from fakes.inline_sqlite import InlineConnect, connect_inline, disk_error
+from fakes.outbox_drafts import GATEWAY_STREAM, Drafting, all_entries, virtual_outbox
+from fakes.virtual_time import run_virtual
+
+INTERVAL_S = OutboxSettings().commit_interval_ms / 1000
 
 INSERT = Statement("INSERT INTO rollups (minute, checksum, body) VALUES (1, x'', x'')")
 
@@ -58,7 +68,7 @@ async def older_copy(directory: Path) -> Path:
     for minute in (-2, -1):
         if minute == -1:
             shutil.copytree(directory / "state", directory / "copy")
-        async with open_database(directory / "state") as database:
+        async with open_database(directory / "state", connect=connect_inline) as database:
             await database.write([Statement(f"INSERT INTO rollups VALUES ({minute}, x'', x'')")])
     return directory / "copy"
 
@@ -143,3 +153,95 @@ async def test_a_place_that_cannot_be_looked_at_is_a_commit_that_failed(tmp_path
 
 async def still_works(database: Database) -> None:
     await database.write([Statement("DELETE FROM rollups")])
+
+
+@pytest.mark.parametrize("misdeed", [delete, move_away, replace])
+@pytest.mark.parametrize("is_idle", [True, False])
+def test_the_writer_notices_within_a_second_and_accepts_nothing_more(
+    tmp_path: Path, misdeed: Misdeed, is_idle: bool
+) -> None:
+    async def main() -> None:
+        copy, drafting = await older_copy(tmp_path), Drafting()
+        with capture_logs() as logs:
+            async with virtual_outbox(tmp_path / "state") as outbox:
+                writer = asyncio.create_task(outbox.run())
+                await outbox.record(drafting.control())
+                await asyncio.sleep(100)
+                misdeed(tmp_path / "state", copy)
+                if not is_idle:
+                    outbox.offer(drafting.sample())
+                await asyncio.sleep(0.01 + (PLACE_CHECK_S if is_idle else INTERVAL_S))
+                assert outbox.statistics().is_failing
+                with pytest.raises(StateDirectoryLost):
+                    async with outbox.transaction() as transaction:
+                        transaction.append(drafting.control())
+                outbox.offer(drafting.sample())
+                # The event store is away: what was accepted waits for it, but not for ever.
+                await asyncio.wait([writer], timeout=LAST_FORWARDING_S - 2)
+                assert not writer.done()
+                with pytest.raises(StateDirectoryLost):
+                    await writer
+            assert len(drafting.accepted) == 1
+        lost = [line for line in logs if line["event"] == "state_directory_lost"]
+        assert [line["log_level"] for line in lost] == ["error"]
+        [abandoned] = [line for line in logs if line["event"] == "outbox_abandoned"]
+        assert abandoned["entries_pending"] == 1
+
+    run_virtual(main)
+
+
+def test_the_daemon_ends_as_soon_as_nothing_is_left_to_forward(tmp_path: Path) -> None:
+    async def main() -> None:
+        drafting = Drafting()
+        async with virtual_outbox(tmp_path / "state") as outbox:
+            writer = asyncio.create_task(outbox.run())
+            outbox.offer(drafting.sample())
+            await outbox.record(drafting.control())
+            parked = outbox.streams.number(GATEWAY_STREAM)
+            await outbox.park(parked, "deleted")
+            delete(tmp_path / "state", tmp_path)
+            await asyncio.sleep(5)
+            assert not writer.done()
+            # The file is read although it has no name: this is what the forwarder sends.
+            assert [entry.position for entry in await all_entries(outbox)] == [1, 2]
+            stream = outbox.streams.number("sensorReadings-g.d1")
+            outbox.cursors.acknowledge(stream, revision=0, event_id=None, position=1)
+            await asyncio.wait([writer], timeout=PLACE_CHECK_S + 0.1)
+            assert isinstance(writer.exception(), StateDirectoryLost)
+
+    run_virtual(main)
+
+
+def test_a_place_that_passes_by_itself_ends_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        drafting = Drafting()
+        state = tmp_path / "state"
+        async with virtual_outbox(state) as outbox:
+            writer = asyncio.create_task(outbox.run())
+            await outbox.record(drafting.control())
+            state.rename(tmp_path / "moved")
+            state.symlink_to(state)
+            outbox.offer(drafting.sample())
+            await asyncio.sleep(20)
+            assert outbox.statistics().is_failing
+            state.unlink()
+            (tmp_path / "moved").rename(state)
+            await asyncio.sleep(20)
+            assert len(drafting.accepted) == 2
+            writer.cancel()
+
+    run_virtual(main)
+
+
+async def test_letting_go_of_the_file_keeps_sqlites_lock(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        await database.write([INSERT])
+        place = FilePlace(tmp_path / FILE_NAME)
+        place.note_opened()
+        place.close()
+        # Another process sees the lock; this one would not.
+        program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+        arguments = (sys.executable, "-c", program, str(tmp_path / FILE_NAME))
+        other = await asyncio.create_subprocess_exec(*arguments, stderr=asyncio.subprocess.PIPE)
+        _, words = await other.communicate()
+        assert b"database is locked" in words
