@@ -11,7 +11,6 @@ from edge.storage.cursor_row import LastSample
 from edge.storage.database import Statement
 from edge.storage.entry import Entry
 from edge.storage.numbering import Numbering
-from edge.storage.streams import StreamNames
 
 _INSERT_BLOCK = (
     "INSERT INTO blocks (last_position, first_position, entry_count, committed_at_ms, checksum, body)"
@@ -34,17 +33,22 @@ class Batch:
     on_committed: Sequence[Callable[[], None]] = ()
 
     @property
+    def streams(self) -> set[int]:
+        """The numbers of the streams that have entries in here."""
+        return {entry.stream for entry in self.entries}
+
+    @property
     def size_bytes(self) -> int:
         """Data and metadata of all entries."""
         return sum(len(entry.data) + len(entry.metadata) for entry in self.entries)
 
 
-def form_batch(drafts: Sequence[Draft], numbering: Numbering, streams: StreamNames, *, committed_at_ms: int) -> Batch:
-    """Number and encode drafts in order, and say what writes them."""
+def form_batch(drafts: Sequence[Draft], numbering: Numbering, *, committed_at_ms: int) -> Batch:
+    """Number and encode drafts in order, and say what writes them; the rows of new streams are added when it is written."""
     entries = [numbering.entry(draft) for draft in drafts]
     telemetry = [entry for draft, entry in zip(drafts, entries, strict=True) if draft.is_telemetry]
     control = [entry for draft, entry in zip(drafts, entries, strict=True) if not draft.is_telemetry]
-    statements = streams.unwritten({entry.stream for entry in entries})
+    statements: list[Statement] = []
     if telemetry:
         statements.append(Statement(_INSERT_BLOCK, [encode_block(telemetry, committed_at_ms=committed_at_ms)]))
     if control:

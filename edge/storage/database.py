@@ -267,6 +267,7 @@ class Database:
     async def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._place.note_closed()
             with suppress(sqlite3.Error):
                 await connection.close()
 

@@ -53,13 +53,16 @@ class FilePlace:
         self.check_identity()
         if self._descriptor is None:
             self._descriptor = os.open(self._file, os.O_PATH | os.O_CLOEXEC)
-        self._opened_log = None
         self._remember()
+
+    def note_closed(self) -> None:
+        """Expect another content: SQLite writes its log back into the file and deletes the log when it closes them."""
+        self._content = self._opened_log = None
 
     def check(self) -> None:
         """Look before something is written. Raises StateDirectoryLost."""
         self.check_identity()
-        if _look(self._file)[1] != self._content:
+        if self._content not in {None, _look(self._file)[1]}:
             raise StateDirectoryLost(f"{self._file} was changed by another program while it was open")
         self._check_log()
 
@@ -70,7 +73,7 @@ class FilePlace:
         self._remember()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file for good."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

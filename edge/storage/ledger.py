@@ -51,7 +51,7 @@ class Ledger:
             self.last_position = batch.entries[-1].position
             self.entries_committed += len(batch.entries)
             self._last_samples.update(batch.samples)
-            self.streams.mark_written({entry.stream for entry in batch.entries})
+            self.streams.mark_written(batch.streams)
             self.cursors.note_committed(batch.entries)
         for accepted in batch.on_committed:
             accepted()

@@ -16,7 +16,7 @@ from edge.storage.cursors import Cursors
 from edge.storage.database import Database, Reader, Statement
 from edge.storage.errors import BlockDamaged
 from edge.storage.quarantine import quarantined_positions
-from edge.storage.streams import StreamNames
+from edge.storage.streams import StreamNames, load_streams
 from edge.storage.telemetry import sampled
 
 _BLOCKS_BEFORE = (
@@ -72,9 +72,7 @@ async def recover(database: Database) -> Recovered:
         position = page.scanned_to
     return Recovered(
         last_position=last_position,
-        streams=StreamNames(
-            await database.fetch_all("SELECT number, name, parked_reason FROM streams ORDER BY number")
-        ),
+        streams=StreamNames(await load_streams(database), newest=max(cursors.all(), default=0)),
         cursors=cursors,
         last_samples=samples,
         alarms=OpenAlarms(await load_open_alarms(database)),

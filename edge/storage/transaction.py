@@ -79,7 +79,7 @@ class OutboxTransaction:
         return await is_open_on_disk(self, identity) if declared is None else declared
 
     def _append(self, draft: Draft) -> int:
-        batch = form_batch([draft], self._numbering, self._streams, committed_at_ms=self._committed_at_ms)
+        batch = form_batch([draft], self._numbering, committed_at_ms=self._committed_at_ms)
         self._batches.append(batch)
         return batch.entries[0].position
 
@@ -89,9 +89,9 @@ class OutboxTransaction:
 
     async def write_entries(self) -> None:
         """Write what was appended; only the outbox calls this."""
-        for batch in self._batches:
-            for statement in batch.statements:
-                await self._statements.execute_many(statement.sql, statement.rows)
+        streams = self._streams.unwritten(self.batch().streams)
+        for statement in [*streams, *(each for batch in self._batches for each in batch.statements)]:
+            await self._statements.execute_many(statement.sql, statement.rows)
 
     def batch(self) -> Batch:
         """Return what was appended; only the outbox calls this."""

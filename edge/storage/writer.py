@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -17,6 +17,7 @@ from edge.storage.errors import CommitFailed, StateDirectoryLost
 from edge.storage.intake import Intake
 from edge.storage.ledger import Ledger
 from edge.storage.recovery import newest_position
+from edge.storage.streams import load_streams
 from edge.storage.transaction import OutboxTransaction
 from edge.storage.upkeep import Upkeep
 
@@ -191,9 +192,7 @@ class Writer:
     def _formed(self) -> Batch:
         if self._batch is None:
             drafts = self._intake.give(ENTRIES_MAX)
-            self._batch = form_batch(
-                drafts, self._ledger.numbering, self._ledger.streams, committed_at_ms=self._clock.unix_ms()
-            )
+            self._batch = form_batch(drafts, self._ledger.numbering, committed_at_ms=self._clock.unix_ms())
             self._intake.learn_size(len(drafts), self._batch.size_bytes)
         return self._batch
 
@@ -220,7 +219,7 @@ class Writer:
             return
         is_full = self.failure is not None and self.failure.code == sqlite3.SQLITE_FULL
         if not (with_upkeep or is_full or self._upkeep.rides_along):
-            await self._write(batch, batch.statements)
+            await self._write(batch)
             return
         changed = self._upkeep.begin()
         try:
@@ -232,12 +231,13 @@ class Writer:
                 everything=is_full,
             ) as upkeep:
                 # What the deletes free is there for the inserts.
-                await self._write(batch, [*upkeep, *batch.statements])
+                await self._write(batch, *upkeep)
         except BaseException:
             self._upkeep.failed(changed)
             raise
 
-    async def _write(self, batch: Batch, statements: Sequence[Statement]) -> None:
+    async def _write(self, batch: Batch, *before: Statement) -> None:
+        statements = [*before, *self._ledger.streams.unwritten(batch.streams), *batch.statements]
         await self._database.write(
             statements, on_commit=lambda: self._committed(batch), use_reserve=not batch.has_telemetry
         )
@@ -247,6 +247,7 @@ class Writer:
         generation = await self._database.mend()
         if generation == self._generation:
             return
+        streams = await load_streams(self._database)
         through = await newest_position(self._database)
         entries = []
         position = self._ledger.last_position
@@ -254,6 +255,7 @@ class Writer:
             page = await self._backlog.read_after(position, through=through, bytes_max=CATCH_UP_BYTES_MAX)
             entries += page.entries
             position = page.scanned_to
+        self._ledger.streams.take_in(streams)
         ours = self._batch
         if ours is not None and ours.entries and entries and entries[-1].position >= ours.entries[-1].position:
             entries = [entry for entry in entries if entry.position < ours.entries[0].position]

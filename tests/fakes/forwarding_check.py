@@ -37,6 +37,7 @@ def violations(world: World) -> list[str]:
         *_doubled(ours),
         *_missing(world, ours),
         *_invented(world, ours),
+        *_strayed(world, ours),
         *_disordered(ours),
         *_gaps(world, ours),
         *_false_alarms(world, ours),
@@ -93,6 +94,20 @@ def _invented(world: World, ours: Streams) -> Iterator[str]:
                 yield f"event {event.event_id} in {stream} was never accepted"
             elif (accepted.stream, accepted.data, accepted.metadata) != (stream, event.data, event.metadata):
                 yield f"event {event.event_id} in {stream} is not what was accepted"
+
+
+def _strayed(world: World, ours: Streams) -> Iterator[str]:
+    """Each event stands in the stream that it was written for, in the outbox as in the store."""
+    for event_id in world.promised - world.accepted.keys():
+        yield f"event {event_id} is in a transaction that ended well, and not on disk"
+    for event_id, accepted in world.accepted.items():
+        intended = world.intended.get(event_id, accepted.stream)
+        if accepted.stream != intended:
+            yield f"event {event_id} for {intended} was accepted into {accepted.stream}"
+    for stream, events in ours.items():
+        for event in events:
+            if world.intended.get(event.event_id, stream) != stream:
+                yield f"event {event.event_id} for {world.intended[event.event_id]} stands in {stream}"
 
 
 def _disordered(ours: Streams) -> Iterator[str]:

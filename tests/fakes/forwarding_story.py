@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.domain.event_store import Right
+from edge.storage.errors import CommitFailed
 from fakes.event_store import Fault
 from fakes.forwarding_check import POISON, is_poison
-from fakes.forwarding_world import STORE_DOWN_S, Life, World
+from fakes.forwarding_world import STORE_DOWN_S, DiskFault, Life, TransactionFailed, World
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 DEVICES = ("a", "b", "c")
 FAULTS = (Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.DELAYED, Fault.UNAVAILABLE)
 LIVES_MAX = 6
+CONTROL_STREAMS = ("gateway-north-1", "deviceConfigurationStatus-north-1", *(f"audit-north-1.{n}" for n in range(9)))
+# More than the turns of the loop that a transaction takes.
+CANCELLED_TURNS_MAX = 60
 
 
 class Story:
@@ -33,6 +37,8 @@ class Story:
         self.may_refuse = self.rng.random() < 0.4
         self._refuses_everything = False
         world.store.refuses = lambda event: self._refuses_everything or is_poison(event)
+        self.may_transact = self.rng.random() < 0.6
+        self.disk_fault_rate = self.rng.choice((0.0, 0.0, 0.05, 0.3))
         self._snapshots = [world.store.snapshot()]
         self._copies: list[tuple[Path, set[UUID]]] = []
 
@@ -53,13 +59,40 @@ class Story:
     def _fault(self, _stream: str) -> Fault | None:
         return self.rng.choice(FAULTS) if self.rng.random() < self.fault_rate else None
 
+    def _disk_fault(self) -> DiskFault | None:
+        return self.rng.choice(list(DiskFault)) if self.rng.random() < self.disk_fault_rate else None
+
     async def _busy(self, life: Life) -> None:
+        self.world.choose_disk_fault = self._disk_fault
         for _ in range(self.rng.randint(1, 40)):
             for _ in range(self.rng.randint(0, 6)):
                 is_bad = self.may_refuse and self.rng.random() < 0.1
                 life.offer(self.rng.choice(DEVICES), padding=POISON if is_bad else "")
+            if self.may_transact and self.rng.random() < 0.3:
+                await self._transact(life)
             await self._weather()
             await asyncio.sleep(self.rng.choice((0.0, 0.1, 0.6, 3.0, 12.0)))
+
+    async def _transact(self, life: Life) -> None:
+        """Write into one or two streams, often new ones; often cancelled at any await, sometimes failing by itself."""
+        streams = self.rng.sample(CONTROL_STREAMS, k=self.rng.randint(1, 2))
+        turns = self.rng.choice((None, self.rng.randint(0, CANCELLED_TURNS_MAX)))
+        transaction = asyncio.create_task(life.transact(streams, fails=self.rng.random() < 0.1))
+        try:
+            for _ in range(turns or 0):
+                await asyncio.sleep(0)
+            if turns is not None:
+                transaction.cancel()
+            # A device may be heard for the first time right now.
+            life.offer(self.rng.choice(DEVICES))
+            await asyncio.wait([transaction])
+        finally:
+            # It ends before the outbox is closed, as every task of the daemon does.
+            transaction.cancel()
+            await asyncio.wait([transaction])
+            error = None if transaction.cancelled() else transaction.exception()
+        if error is not None and not isinstance(error, CommitFailed | TransactionFailed):
+            raise error
 
     async def _weather(self) -> None:
         store = self.world.store

@@ -8,9 +8,11 @@ import asyncio
 import json
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -25,7 +27,7 @@ from edge.storage.entry import Entry
 from edge.storage.outbox import Outbox, open_outbox
 from fakes.contract_check import breaches
 from fakes.event_store import FakeEventStore, StreamState
-from fakes.inline_sqlite import InlineConnect
+from fakes.inline_sqlite import InlineConnect, disk_error
 from fakes.virtual_time import VirtualClock
 
 GATEWAY = "north-1"
@@ -36,6 +38,20 @@ Script = Callable[["Life"], Coroutine[None, None, None]]
 
 class Killed(BaseException):
     """kill -9."""
+
+
+class TransactionFailed(Exception):  # noqa: N818 - not an error of ours
+    """The body of a transaction had a reason to give up."""
+
+
+class DiskFault(Enum):
+    """How a COMMIT fails."""
+
+    # Nothing was written. (A full file would also give up what is forwarded, and a restored store could not get it back.)
+    BUSY = auto()
+    # A failed sync: the commit is not in the file, or it is.
+    SYNC_FAILED = auto()
+    SYNC_FAILED_ALTHOUGH_DONE = auto()
 
 
 class _LifeOver(Exception):  # noqa: N818 - not an error
@@ -70,7 +86,33 @@ class Life:
             encode=partial(_encode, device, self.author.metadata(), padding or "x" * size),
             device_id=device,
         )
+        self.world.intended[draft.event_id] = draft.stream
         return self.outbox.offer(draft)
+
+    async def transact(self, streams: Sequence[str], *, fails: bool = False) -> None:
+        """Write a control event into each of these streams, all in one transaction, with an await between any two steps.
+
+        Raises TransactionFailed at its end if it `fails`.
+        """
+        drafts = [self._control(stream) for stream in streams]
+        async with self.outbox.transaction() as transaction:
+            for draft in drafts:
+                await transaction.fetch_one("SELECT 1")
+                transaction.append(draft)
+                await asyncio.sleep(0)
+            if fails:
+                raise TransactionFailed
+        self.world.promised |= {draft.event_id for draft in drafts}
+
+    def _control(self, stream: str) -> Draft:
+        draft = Draft(
+            stream=stream,
+            event_id=self.author.new_id(),
+            type=EventType.SITE_FILE_LOADED,
+            encode=partial(_encode_control, self.author.metadata()),
+        )
+        self.world.intended[draft.event_id] = stream
+        return draft
 
     async def settle(self, *, within_s: float = 3600) -> None:
         """Wait until everything that can be forwarded is, and every stream was compared."""
@@ -86,6 +128,10 @@ class Life:
         parked = self.outbox.streams.parked()
         lagging = set(self.outbox.cursors.lagging()) - set(parked)
         return bool(lagging) or self.forwarder.status().queued_bytes > 0
+
+
+def _encode_control(metadata: str, numbers: Numbers) -> tuple[bytes, bytes]:
+    return json.dumps({"gatewayId": GATEWAY}).encode(), f"{metadata}{numbers.position}}}".encode()
 
 
 def _encode(device: str, metadata: str, padding: str, numbers: Numbers) -> tuple[bytes, bytes]:
@@ -135,6 +181,12 @@ class World:
     accepted: dict[UUID, Accepted] = field(default_factory=dict)
     # Gone with a database that was replaced by an older copy: the only ones that may be missing.
     excused: set[UUID] = field(default_factory=set)
+    # The stream that each event was written for.
+    intended: dict[UUID, str] = field(default_factory=dict)
+    # Events whose transaction ended well: they must be on disk.
+    promised: set[UUID] = field(default_factory=set)
+    # How the next COMMIT of a life fails; asked from when the life has begun.
+    choose_disk_fault: Callable[[], DiskFault | None] = lambda: None
     # Streams that were deleted for ever: parked until somebody decides, even if a restored store has them again.
     deleted: set[str] = field(default_factory=set)
     # What was written and does not keep the published contract.
@@ -145,6 +197,7 @@ class World:
     # Points until the kill; None = nobody kills.
     fuse: int | None = None
     is_dead: bool = False
+    _disk_fault: DiskFault | None = None
     # What the forwarder is given; the tests of the teeth put a worse one between.
     seam: Callable[[FakeEventStore, Callable[[], None]], Seam] = Seam
 
@@ -156,8 +209,18 @@ class World:
         if self.is_dead:
             raise Killed
 
-    def _at(self, _sql: str) -> None:
+    def _before(self, sql: str) -> None:
         self.point()
+        self._disk_fault = self.choose_disk_fault() if sql == "COMMIT" else None
+        if self._disk_fault is DiskFault.BUSY:
+            raise disk_error(sqlite3.SQLITE_BUSY)
+        if self._disk_fault is DiskFault.SYNC_FAILED:
+            raise disk_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+    def _after(self, _sql: str) -> None:
+        self.point()
+        if self._disk_fault is DiskFault.SYNC_FAILED_ALTHOUGH_DONE:
+            raise disk_error(sqlite3.SQLITE_IOERR_FSYNC)
 
     def new_id(self) -> UUID:
         return UUID(int=self.rng.getrandbits(128), version=4)
@@ -165,6 +228,7 @@ class World:
     async def live(self, script: Script, *, fuse: int | None = None) -> bool:
         """Run the daemon under a script; whether it ended without being killed."""
         self.fuse, self.is_dead = fuse, False
+        self.choose_disk_fault = lambda: None
         try:
             async with AsyncExitStack() as stack:
                 life = await self._open(stack)
@@ -195,7 +259,7 @@ class World:
         )
         self.runs.append(author.run)
         database = await stack.enter_async_context(
-            open_database(self.directory, settings=self.settings, connect=InlineConnect(self._at, self._at))
+            open_database(self.directory, settings=self.settings, connect=InlineConnect(self._before, self._after))
         )
         outbox = await stack.enter_async_context(
             open_outbox(database, run=author.run, clock=clock, settings=self.settings)

@@ -15,7 +15,7 @@ from edge.storage.database import FILE_NAME, Database, Statement, open_database
 from edge.storage.errors import CommitFailed, StateDirectoryLost
 from edge.storage.file_place import FilePlace
 from edge.storage.writer import LAST_FORWARDING_S, PLACE_CHECK_S
-from fakes.inline_sqlite import InlineConnect, connect_inline, disk_error
+from fakes.inline_sqlite import InlineConnect, connect_inline, disk_error, ignore
 from fakes.outbox_drafts import GATEWAY_STREAM, Drafting, all_entries, virtual_outbox
 from fakes.virtual_time import run_virtual
 
@@ -101,11 +101,14 @@ async def test_a_commit_into_a_file_that_lost_its_place_meanwhile_is_not_told(tm
         connect.before = lambda sql: misdeed(tmp_path / "state", copy) if sql == "COMMIT" else None
         with pytest.raises(StateDirectoryLost):
             await database.write([INSERT], on_commit=lambda: told.append("committed"))
-        connect.before = lambda _sql: None
+        connect.before = ignore
     assert told == []
 
 
-async def test_after_a_failed_sync_another_file_is_not_opened_in_the_place_of_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("misdeed", [replace, delete_file, delete_and_make_anew])
+async def test_after_a_failed_sync_another_file_is_not_opened_in_the_place_of_ours(
+    tmp_path: Path, misdeed: Misdeed
+) -> None:
     copy = await older_copy(tmp_path)
     connect = InlineConnect()
     async with open_database(tmp_path / "state", connect=connect) as database:
@@ -117,11 +120,13 @@ async def test_after_a_failed_sync_another_file_is_not_opened_in_the_place_of_ou
         connect.before = fail
         with pytest.raises(CommitFailed):
             await database.write([INSERT])
-        connect.before = lambda _sql: None
-        replace(tmp_path / "state", copy)
+        connect.before = ignore
+        misdeed(tmp_path / "state", copy)
+        before = {file.name: file.read_bytes() for file in (tmp_path / "state").iterdir()}
         for question in (database.mend, lambda: database.fetch_all("SELECT 1"), lambda: database.write([INSERT])):
-            with pytest.raises(StateDirectoryLost, match="was replaced by another file"):
+            with pytest.raises(StateDirectoryLost):
                 await question()
+        assert {file.name: file.read_bytes() for file in (tmp_path / "state").iterdir()} == before
 
 
 async def test_our_own_commits_and_checkpoints_are_not_taken_for_another_programs(tmp_path: Path) -> None:
@@ -245,3 +250,21 @@ async def test_letting_go_of_the_file_keeps_sqlites_lock(tmp_path: Path) -> None
         other = await asyncio.create_subprocess_exec(*arguments, stderr=asyncio.subprocess.PIPE)
         _, words = await other.communicate()
         assert b"database is locked" in words
+
+
+async def test_a_file_closed_after_a_failed_sync_has_not_lost_its_place(tmp_path: Path) -> None:
+    connect = InlineConnect()
+    async with open_database(tmp_path, connect=connect) as database:
+        await database.write([INSERT])
+
+        def fail(sql: str) -> None:
+            if sql == "COMMIT":
+                raise disk_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+        connect.before = fail
+        with pytest.raises(CommitFailed):
+            await still_works(database)
+        connect.before = ignore
+        # Closing has written the log back into the file.
+        database.check_place()
+        await still_works(database)
