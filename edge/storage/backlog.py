@@ -1,7 +1,7 @@
 """Reads entries back from the file, between the writer's commits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from heapq import merge
 from operator import attrgetter
 
@@ -13,6 +13,7 @@ from edge.storage.connection import Row
 from edge.storage.database import Reader
 from edge.storage.entry import Entry, Page
 from edge.storage.errors import BlockDamaged
+from edge.storage.identities import Identities, Identity
 
 log = structlog.get_logger()
 
@@ -32,16 +33,17 @@ _CONTROL = (
     " WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
 )
 
+_QUARANTINED = "SELECT position FROM quarantine WHERE position > ? AND position <= ?"
+
 _position = attrgetter("position")
 
 
 class Backlog:
     """The committed entries, in the order of their positions."""
 
-    def __init__(self, reader: Reader, *, quarantined: Collection[int] = frozenset()) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        # Positions that are left out; the outbox adds to it.
-        self._quarantined = quarantined
+        self._identities = Identities()
         self._damaged: set[int] = set()
         self._blocks_per_read = 4
         # How many blocks were decompressed since start.
@@ -70,12 +72,21 @@ class Backlog:
             await asyncio.sleep(0)
         return Page(entries, max(position, through), at_end=True)
 
-    async def find(self, position: int) -> Entry | None:
-        """Find the entry at a position, quarantined or not; None if it is not retained (or is damaged)."""
+    async def find(self, position: int) -> Identity | None:
+        """Find which entry stands at a position, quarantined or not; None if it is not retained (or is damaged).
+
+        Entries of one block cost one decoding, in whatever order they are asked for.
+        """
+        known = self._identities.find(position)
+        if known is not None:
+            return known
         for row in await self._reader.fetch_all(_CONTROL, (position - 1, position, 1)):
-            return next(iter(self._control_entry(row)), None)
+            return next((_identity(entry) for entry in self._control_entry(row)), None)
         for row in await self._reader.fetch_all(_BLOCKS, (position - 1, position, 1)):
-            return next((entry for entry in self._block(row) if entry.position == position), None)
+            entries = self._block(row)
+            if entries:
+                self._identities.add(entries)
+            return next((_identity(entry) for entry in entries if entry.position == position), None)
         return None
 
     async def oldest_position(self) -> int | None:
@@ -98,10 +109,13 @@ class Backlog:
             if len(control) == CONTROL_ENTRIES_PER_READ:
                 horizon = _before_blocks(rows, control[-1][0])
             assert horizon > position, "a commit has fewer entries than one read takes"
+            # Asked for each time: a set of all of them would grow without end.
+            quarantined = {row[0] for row in await self._reader.fetch_all(_QUARANTINED, (position, horizon))}
             for upto, row in [*((row[0], row) for row in rows if row[0] <= horizon), (horizon, None)]:
                 if position < upto:
                     block = [] if row is None else self._block(row)
-                    yield self._merged(block, control, position, upto), upto
+                    merged = self._merged(block, control, position, upto)
+                    yield [entry for entry in merged if entry.position not in quarantined], upto
                     position = upto
 
     def _learn_block_size(self, rows: list[Row]) -> None:
@@ -111,11 +125,7 @@ class Backlog:
 
     def _merged(self, block: list[Entry], control: list[Row], after: int, upto: int) -> list[Entry]:
         among = [entry for row in control if after < row[0] <= upto for entry in self._control_entry(row)]
-        return [
-            entry
-            for entry in (merge(block, among, key=_position) if among else block)
-            if entry.position > after and entry.position not in self._quarantined
-        ]
+        return [entry for entry in (merge(block, among, key=_position) if among else block) if entry.position > after]
 
     def _block(self, row: Row) -> list[Entry]:
         block = Block(*row)
@@ -137,6 +147,10 @@ class Backlog:
         if damage.position not in self._damaged:
             self._damaged.add(damage.position)
             log.error("block_damaged", position=damage.position, problem=str(damage))
+
+
+def _identity(entry: Entry) -> Identity:
+    return Identity(entry.position, entry.stream, entry.event_id)
 
 
 def _before_blocks(rows: list[Row], position: int) -> int:

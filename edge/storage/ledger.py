@@ -22,7 +22,8 @@ class Ledger:
         self.streams = recovered.streams
         self.cursors = recovered.cursors
         self.alarms = recovered.alarms
-        self.quarantined: set[int] = set(recovered.quarantined)
+        # How many entries are set aside; their positions stay in the file.
+        self.quarantined = recovered.quarantined
         self.numbering = Numbering(
             run=run,
             last_position=recovered.last_position,
@@ -34,9 +35,9 @@ class Ledger:
         self.blocks_replayed = recovered.blocks_replayed
         self.entries_committed = 0
         self.commits = 0
-        # The run before this one; None in a new file.
-        self.previous_run = next(reversed(recovered.runs), None)
-        self._runs = dict(recovered.runs)
+        # The last run before this one that wrote something; None in a new file.
+        self.previous_run = next(reversed([*recovered.runs.last_positions]), None)
+        self._runs = recovered.runs
         self._last_samples = dict(recovered.last_samples)
         self._listeners: list[Listener] = []
 
@@ -59,6 +60,10 @@ class Ledger:
             for listener in self._listeners:
                 listener(batch.entries)
 
+    def note_quarantined(self) -> None:
+        """Take in that another entry was set aside."""
+        self.quarantined += 1
+
     def last_samples(self) -> Mapping[str, LastSample]:
         """The last committed sample of each device."""
         return dict(self._last_samples)
@@ -74,7 +79,4 @@ class Ledger:
 
     def is_known(self, run: UUID, position: int) -> bool:
         """Whether this file gave that position in that run."""
-        if run == self.run:
-            return position <= self.last_position
-        last = self._runs.get(run)
-        return last is not None and position <= last
+        return 0 < position <= self.last_position if run == self.run else self._runs.is_known(run, position)

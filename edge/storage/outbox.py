@@ -19,6 +19,7 @@ from edge.storage.cursors import Cursors
 from edge.storage.database import Database
 from edge.storage.entry import Entry, Page
 from edge.storage.errors import CommitFailed
+from edge.storage.identities import Identity
 from edge.storage.intake import Intake
 from edge.storage.ledger import Ledger, Listener
 from edge.storage.quarantine import add_quarantined
@@ -165,8 +166,8 @@ class Outbox:
         """
         return await self._backlog.read_after(position, through=self._ledger.last_position, bytes_max=bytes_max)
 
-    async def find_entry(self, position: int) -> Entry | None:
-        """Find the entry at a position (in quarantine or not); None if it is not retained."""
+    async def find_entry(self, position: int) -> Identity | None:
+        """Find which entry stands at a position (in quarantine or not); None if it is not retained."""
         return await self._backlog.find(position)
 
     async def oldest_position(self) -> int | None:
@@ -197,10 +198,12 @@ class Outbox:
         It no longer appears in `read_after`; the caller moves the stream's cursor past it.
         """
         async with self.transaction() as transaction:
-            await add_quarantined(transaction, entry, reason=reason, now_ms=self._clock.unix_ms())
+            # A commit of unknown outcome may have done it already, declarations included.
+            if not await add_quarantined(transaction, entry, reason=reason, now_ms=self._clock.unix_ms()):
+                return
             for draft in declarations:
                 transaction.append(draft)
-            transaction.on_commit(lambda: self._ledger.quarantined.add(entry.position))
+            transaction.on_commit(self._ledger.note_quarantined)
 
     def hold(self, *, after: int) -> AbstractAsyncContextManager[None]:
         """Delete no entry above a position for the length of the context: what is counted in it can still be sent."""
@@ -238,6 +241,10 @@ class Outbox:
 
     async def _set_parked(self, stream: int, reason: str | None, *declarations: Draft) -> None:
         async with self.transaction() as transaction:
+            row = await transaction.fetch_one("SELECT parked_reason FROM streams WHERE number = ?", (stream,))
+            if row is not None and row[0] == reason:
+                # A commit of unknown outcome did it already, declarations included.
+                return
             await transaction.execute(
                 "UPDATE streams SET parked_reason = ?, parked_at_ms = ? WHERE number = ?",
                 (reason, None if reason is None else self._clock.unix_ms(), stream),
@@ -262,7 +269,7 @@ class Outbox:
             failure=None if self._writer.failure is None else str(self._writer.failure),
             blocks_damaged=self._backlog.blocks_damaged,
             blocks_replayed=self._ledger.blocks_replayed,
-            quarantined=len(self._ledger.quarantined),
+            quarantined=self._ledger.quarantined,
             refused=self._intake.refused,
             parked={names.name(stream): reason for stream, reason in names.parked().items()},
         )
@@ -291,7 +298,7 @@ async def open_outbox(
     await begin_run(database, recovered, run=run, now_ms=clock.unix_ms())
     ledger = Ledger(recovered, run=run)
     intake = Intake() if intake is None else intake
-    backlog = Backlog(database, quarantined=ledger.quarantined)
+    backlog = Backlog(database)
     retention = Retention(clock=clock, settings=settings)
     writer = Writer(
         database=database,

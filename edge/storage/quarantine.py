@@ -17,10 +17,12 @@ class Quarantined(NamedTuple):
     retry_position: int | None
 
 
-async def add_quarantined(transaction: Writer, entry: Entry, *, reason: str, now_ms: int) -> None:
-    """Set an entry aside; once, however often it is asked for."""
+async def add_quarantined(transaction: Writer, entry: Entry, *, reason: str, now_ms: int) -> bool:
+    """Set an entry aside. False: it was set aside already."""
+    if await transaction.fetch_one("SELECT 1 FROM quarantine WHERE position = ?", (entry.position,)) is not None:
+        return False
     await transaction.execute(
-        "INSERT OR IGNORE INTO quarantine (position, stream, event_id, type, data, metadata, source_key, reason,"
+        "INSERT INTO quarantine (position, stream, event_id, type, data, metadata, source_key, reason,"
         " quarantined_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             entry.position,
@@ -34,11 +36,14 @@ async def add_quarantined(transaction: Writer, entry: Entry, *, reason: str, now
             now_ms,
         ),
     )
+    return True
 
 
-async def quarantined_positions(reader: Reader) -> set[int]:
-    """Return the positions of all entries that were set aside."""
-    return {int(position) for (position,) in await reader.fetch_all("SELECT position FROM quarantine")}
+async def count_quarantined(reader: Reader) -> int:
+    """Return how many entries are set aside."""
+    row = await reader.fetch_one("SELECT count(*) FROM quarantine")
+    assert row is not None, "an aggregate gives one row"
+    return int(row[0])
 
 
 async def load_quarantined(reader: Reader) -> list[Quarantined]:

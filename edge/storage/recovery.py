@@ -15,7 +15,8 @@ from edge.storage.cursor_row import CursorRow, CursorRowDamaged, LastSample, dec
 from edge.storage.cursors import Cursors
 from edge.storage.database import Database, Reader, Statement
 from edge.storage.errors import BlockDamaged
-from edge.storage.quarantine import quarantined_positions
+from edge.storage.quarantine import count_quarantined
+from edge.storage.runs import Runs, begin_statements, load_runs
 from edge.storage.streams import StreamNames, load_streams
 from edge.storage.telemetry import sampled
 
@@ -43,9 +44,10 @@ class Recovered:
     cursors: Cursors
     last_samples: Mapping[str, LastSample]
     alarms: OpenAlarms
-    # Run -> the last position it gave; earlier runs only, in their order.
-    runs: dict[UUID, int]
-    quarantined: set[int]
+    # Earlier runs only.
+    runs: Runs
+    # How many entries are set aside.
+    quarantined: int
     # How many blocks had to be decoded to know all this.
     blocks_replayed: int
 
@@ -76,8 +78,8 @@ async def recover(database: Database) -> Recovered:
         cursors=cursors,
         last_samples=samples,
         alarms=OpenAlarms(await load_open_alarms(database)),
-        runs=await _runs(database, last_position),
-        quarantined=await quarantined_positions(database),
+        runs=await load_runs(database, last_position),
+        quarantined=await count_quarantined(database),
         blocks_replayed=backlog.blocks_decoded,
     )
 
@@ -89,10 +91,7 @@ async def begin_run(database: Database, recovered: Recovered, *, run: UUID, now_
     row = CursorRow(position=position, streams=cursors.all(), devices=recovered.last_samples, witness=cursors.witness)
     await database.write(
         [
-            Statement("UPDATE runs SET last_position = ? WHERE number = (SELECT max(number) FROM runs)", [(position,)]),
-            Statement(
-                "INSERT INTO runs (run, started_at_ms, last_position) VALUES (?, ?, ?)", [(run.bytes, now_ms, position)]
-            ),
+            *begin_statements(run, now_ms=now_ms, last_position=position),
             cursor_statement(row),
         ]
     )
@@ -138,16 +137,8 @@ async def newest_position(reader: Reader) -> int:
     """Return the highest position the tables know of. Retention may have taken its entry; the number stays used."""
     found = await reader.fetch_one(
         "SELECT max((SELECT ifnull(max(last_position), 0) FROM blocks),"
-        " (SELECT ifnull(max(position), 0) FROM control_entries), (SELECT ifnull(max(last_position), 0) FROM runs))"
+        " (SELECT ifnull(max(position), 0) FROM control_entries),"
+        " ifnull((SELECT last_position FROM runs ORDER BY number DESC LIMIT 1), 0))"
     )
     assert found is not None, "an aggregate gives one row"
     return int(found[0])
-
-
-async def _runs(reader: Reader, last_position: int) -> dict[UUID, int]:
-    rows = await reader.fetch_all("SELECT run, last_position FROM runs ORDER BY number")
-    runs = {UUID(bytes=run): int(position) for run, position in rows}
-    if rows:
-        # Its row was last written with a cursor; blocks that came later are its own.
-        runs[UUID(bytes=rows[-1][0])] = last_position
-    return runs

@@ -1,13 +1,16 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from structlog.testing import capture_logs
 
 from edge.storage import backlog
 from edge.storage.entry import Entry
+from edge.storage.identities import Identities, Identity
 from edge.storage.outbox import Outbox
+from edge.storage.writer import ENTRIES_MAX
 from fakes.outbox_drafts import Drafting, all_entries, virtual_outbox
 from fakes.virtual_time import run_virtual
 
@@ -18,6 +21,10 @@ async def fill(outbox: Outbox, drafting: Drafting, commits: Sequence[str]) -> No
         for kind in commit:
             outbox.offer(drafting.sample() if kind == "t" else drafting.control())
         await outbox.flush()
+
+
+def identity(entry: Entry) -> Identity:
+    return Identity(entry.position, entry.stream, entry.event_id)
 
 
 async def paged(outbox: Outbox, *, bytes_max: int, position: int = 0) -> list[Entry]:
@@ -51,7 +58,7 @@ def test_pages_of_any_size_hold_everything_in_order(tmp_path: Path, seed: int, m
                 assert await paged(outbox, bytes_max=bytes_max) == live
             for position in chance.sample(range(len(live)), k=10):
                 assert await paged(outbox, bytes_max=700, position=position) == live[position:]
-                assert await outbox.find_entry(position + 1) == live[position]
+                assert await outbox.find_entry(position + 1) == identity(live[position])
 
     run_virtual(main)
 
@@ -124,7 +131,7 @@ def test_what_is_in_quarantine_is_left_out_but_can_be_found(tmp_path: Path) -> N
             await outbox.quarantine(entry, reason="too large", declarations=(declaration,))
             await outbox.quarantine(control, reason="refused")
             assert [entry.position for entry in await all_entries(outbox)] == [1, 4]
-            assert await outbox.find_entry(2) == entry
+            assert await outbox.find_entry(2) == identity(entry)
         async with virtual_outbox(tmp_path) as outbox:
             assert [entry.position for entry in await all_entries(outbox)] == [1, 4]
             assert outbox.statistics().quarantined == 2
@@ -142,3 +149,54 @@ def test_a_source_key_comes_back_with_its_sample(tmp_path: Path) -> None:
             assert [entry.source_key for entry in await all_entries(outbox)] == [b"", b"0123456789abcdef", b"k"]
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize("devices", [10, 1000])
+@pytest.mark.parametrize("commits", [0, 200])
+def test_reading_streams_back_decodes_each_block_once(tmp_path: Path, devices: int, commits: int) -> None:
+    async def main() -> None:
+        drafting = Drafting()
+        streams: dict[int, list[Entry]] = {}
+
+        def note(entries: Sequence[Entry]) -> None:
+            for entry in entries:
+                streams.setdefault(entry.stream, []).append(entry)
+
+        async with virtual_outbox(tmp_path) as outbox:
+            outbox.attach(note)
+            for commit in range(commits):
+                for number in range(ENTRIES_MAX):
+                    outbox.offer(drafting.sample(f"d{(commit * ENTRIES_MAX + number) % devices}"))
+                await outbox.flush()
+            assert await outbox.find_entry(outbox.last_position + 1) is None
+            # One stream after the other, as they are compared with the event store.
+            for entries in streams.values():
+                for entry in entries:
+                    assert await outbox.find_entry(entry.position) == identity(entry)
+            assert outbox.last_position == 500 * commits
+            assert outbox._backlog.blocks_decoded == commits
+
+    run_virtual(main)
+
+
+def test_what_is_remembered_of_blocks_is_bounded() -> None:
+    blocks = [
+        [Entry(position, position % 3, uuid4(), "T", b"", b"") for position in range(first, first + 10, 2)]
+        for first in range(1, 1000, 10)
+    ]
+    identities = Identities(entries_max=50)
+    assert identities.find(1) is None
+    for block in blocks:
+        identities.add(block)
+        identities.add(block)
+        assert len(identities) <= 50
+        # The first one is asked for again and again, and stays.
+        assert identities.find(1) == identity(blocks[0][0])
+    assert identities.find(blocks[-1][-1].position) == identity(blocks[-1][-1])
+    for position in (0, 2, 11, blocks[-1][0].position + 1, 2000):
+        assert identities.find(position) is None
+    # A block larger than everything is remembered alone.
+    large = [Entry(position, 1, uuid4(), "T", b"", b"") for position in range(5000, 5100)]
+    identities.add(large)
+    assert len(identities) == 100
+    assert identities.find(5099) == identity(large[-1])

@@ -103,8 +103,10 @@ def test_a_stream_parked_by_a_commit_of_unknown_outcome_is_known_to_be_parked(tm
             fail_next_commit(connect, although_done=True)
             with pytest.raises(CommitFailed):
                 await outbox.park(number, "deleted", drafting.control())
-            await outbox.record(drafting.control())
+            await outbox.park(number, "deleted", drafting.control())
             assert outbox.streams.parked() == {number: "deleted"}
+            # It was declared once.
+            assert len(await all_entries(outbox)) == 2
             fail_next_commit(connect, although_done=True)
             with pytest.raises(CommitFailed):
                 await outbox.unpark(number)
