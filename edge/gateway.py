@@ -29,7 +29,7 @@ from edge.configure.configurator import Configurator
 from edge.configure.effective import load_effective
 from edge.control.places import DaemonNote, make_runtime_directory, socket_name, write_note
 from edge.control.server import ANSWER_TIMEOUT_S, Operations, RequestMistaken, serve_control
-from edge.domain.alarm import lost_device
+from edge.domain.alarm import AlarmIdentity, AlarmKind, lost_device
 from edge.domain.author import Author
 from edge.domain.clock import Clock, rfc3339
 from edge.domain.driver import Driver, DriverContext, DriverError, DriverMisconfigured, PolledDriver, PushedDriver
@@ -45,6 +45,7 @@ from edge.settings.credentials import CredentialMissing
 from edge.settings.credentials import credential as find_credential_anywhere
 from edge.storage.database import open_database
 from edge.storage.outbox import Outbox, open_outbox
+from edge.storage.placement import Placement
 from edge.storage.recovery import newest_source_keys
 
 log = structlog.get_logger()
@@ -87,7 +88,8 @@ class Gateway:
         async with asyncio.TaskGroup() as parent:
             writer = parent.create_task(self.outbox.run(), name="writer")
             # First in the queue, so first on disk; a disk that takes nothing must not keep anybody from stopping.
-            for draft in (self._started(), self._site_file_loaded(), *self._without_connection()):
+            first = (self._started(), self._site_file_loaded(), *self._damage_found(), *self._without_connection())
+            for draft in first:
                 self.outbox.offer(draft)
             try:
                 await self._run_components(stop)
@@ -167,6 +169,17 @@ class Gateway:
         }
         return self.author.control(EventType.GATEWAY_STARTED, facts)
 
+    def _damage_found(self) -> list[Draft]:
+        found = {
+            AlarmIdentity(alarm=AlarmKind.OUTBOX_DAMAGED, stream=damage.stream): damage.message
+            for damage in self.outbox.damage
+        }
+        standing = [alarm.identity for alarm in self.outbox.alarms if alarm.identity.alarm == AlarmKind.OUTBOX_DAMAGED]
+        return [
+            *(self.author.alarm_raised(identity, message) for identity, message in found.items()),
+            *(self.author.alarm_cleared(identity) for identity in standing if identity not in found),
+        ]
+
     def _site_file_loaded(self) -> Draft:
         devices: list[Json] = [
             {"deviceId": device.id, "connectionId": connection.id, "driver": connection.driver}
@@ -216,7 +229,7 @@ async def open_gateway(
         ]
         database = await stack.enter_async_context(open_database(state_directory, settings=settings.outbox))
         outbox = await stack.enter_async_context(
-            open_outbox(database, run=author.run, clock=clock, settings=settings.outbox)
+            open_outbox(database, run=author.run, clock=clock, settings=settings.outbox, placement=Placement(author))
         )
         settings = await restore_adopted(outbox, settings)
         gateway = await _put_together(settings, author, outbox, (appends, updates), find_credential)

@@ -27,8 +27,10 @@ from edge.domain.settings import (
 from edge.forward import link
 from edge.gateway import Gateway, open_gateway
 from edge.settings.credentials import CredentialMissing
+from edge.storage.database import FILE_NAME
 from fakes.collect_site import connection, device, group
 from fakes.event_store import FakeEventStore
+from fakes.inline_sqlite import connect_inline
 from fakes.outbox_drafts import all_entries
 from fakes.scripted_driver import ScriptedGroupDriver, good
 
@@ -310,3 +312,16 @@ async def test_an_alarm_about_a_device_behind_a_connection_is_cleared_when_it_is
     async with running(replace(settings, connections=(*settings.connections, bench))) as gateway:
         assert (await until(gateway, EventType.ALARM_CLEARED))["deviceId"] == "bench"
         assert [alarm.identity for alarm in gateway.outbox.alarms] == stalls[:1]
+
+
+async def test_a_damaged_outbox_is_an_alarm_and_measuring_goes_on(drivers: Drivers, tmp_path: Path) -> None:
+    async with running(site(tmp_path)) as gateway:
+        await until(gateway, EventType.DEVICE_DESCRIBED, "roof")
+    connection = await connect_inline(tmp_path / "state" / FILE_NAME)
+    await connection.fetch_all("DELETE FROM streams")
+    await connection.close()
+    async with running(site(tmp_path)) as gateway:
+        alarm = await until(gateway, EventType.ALARM_RAISED)
+        assert (alarm["alarm"], alarm["stream"]) == ("outbox_damaged", "(stream 1)")
+        drivers.made["broker"].arrivals.put_nowait([Sample(device_id="roof", readings={"air_temperature": good()})])
+        await until(gateway, EventType.SENSOR_READING_RECEIVED)

@@ -106,7 +106,7 @@ class AlarmCleared(Alarm):
 
 
 class EventQuarantined(ControlFact):
-    """The event store does not take an event; it was set aside and its stream goes on without it."""
+    """An event cannot be forwarded; it was set aside and its stream goes on without it."""
 
     device_id: Identifier | None = Field(default=None, description="Telemetry only: its device.")
     stream: str
@@ -115,8 +115,10 @@ class EventQuarantined(ControlFact):
     position: Integer
     run: UUID
     sequence: Integer | None = Field(default=None, description="Telemetry only: declares the gap in the numbers.")
-    reason: Literal["too_large", "refused"]
-    detail: str = Field(description="The event store's words.")
+    reason: Literal["too_large", "refused", "misplaced"] = Field(
+        description="The event store does not take it, or it was written into the stream of another kind or device."
+    )
+    detail: str = Field(description="The event store's words, or where it belongs.")
 
 
 class OutboxRestored(ControlFact):

@@ -25,6 +25,8 @@ class AlarmKind(StrEnum):
     STREAM_REFUSED = "stream_refused"
     # The event store takes an event of any stream.
     EVENT_STORE_REFUSES = "event_store_refuses"
+    # A start that does not find the damage any more.
+    OUTBOX_DAMAGED = "outbox_damaged"
 
 
 # A lost device is remembered as an alarm is, under this name, but told by DeviceConnectionLost and -Restored.

@@ -29,6 +29,15 @@ class OpenAlarms:
     def __init__(self, standing: Iterable[OpenAlarm] = ()) -> None:
         self._standing = {alarm.identity: alarm for alarm in standing}
 
+    def take_in(self, standing: Iterable[OpenAlarm], waiting: Iterable[Draft]) -> None:
+        """Learn what stands on disk, because a commit of unknown outcome may have opened or closed something.
+
+        `waiting` are the events that were taken in and are not on disk yet, in their order.
+        """
+        self._standing = {alarm.identity: alarm for alarm in standing}
+        for draft in waiting:
+            self.note(draft)
+
     def __iter__(self) -> Iterator[OpenAlarm]:
         """Everything that stands, the oldest first. What is noted meanwhile does no harm."""
         return iter(list(self._standing.values()))

@@ -29,6 +29,8 @@ class Batch:
     samples: dict[str, LastSample] = field(default_factory=dict)
     # Samples in it must leave the reserved part of the quota to control events.
     has_telemetry: bool = False
+    # The events in here that open or close an alarm.
+    declarations: Sequence[Draft] = ()
     # To be called, in order, once it is on disk.
     on_committed: Sequence[Callable[[], None]] = ()
 
@@ -61,5 +63,6 @@ def form_batch(drafts: Sequence[Draft], numbering: Numbering, *, committed_at_ms
         statements=statements,
         samples={device_id: numbering.last_sample(device_id) for device_id in devices},
         has_telemetry=bool(telemetry),
+        declarations=[draft for draft in drafts if draft.opens is not None or draft.closes is not None],
         on_committed=[draft.on_accepted for draft in drafts if draft.on_accepted is not None],
     )

@@ -317,7 +317,7 @@ async def open_database(
     with held_directory(state_directory):
         database = Database(state_directory / FILE_NAME, connect=connect, settings=settings or OutboxSettings())
         try:
-            with _named(database.file):
+            with naming(database.file):
                 await database.open()
             log.info("database_opened", file=str(database.file), sqlite_version=sqlite3.sqlite_version)
             yield database
@@ -326,8 +326,8 @@ async def open_database(
 
 
 @contextmanager
-def _named(file: Path) -> Iterator[None]:
-    """Name the file in what is raised while it is opened."""
+def naming(file: Path) -> Iterator[None]:
+    """Name the file in what is raised while it is opened and looked through."""
     try:
         yield
     except CommitFailed as error:

@@ -35,6 +35,10 @@ class Intake:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def waiting(self) -> list[Draft]:
+        """What is still in the queue, the oldest first."""
+        return list(self._waiting)
+
     def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
         """Take a draft in, or refuse it: its author counts what was refused, and declares it.
 

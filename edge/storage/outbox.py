@@ -5,10 +5,12 @@ their order: who has seen position n never sees a smaller one appear.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from uuid import UUID
+
+import structlog
 
 from edge.domain.clock import Clock
 from edge.domain.event import Draft
@@ -16,12 +18,13 @@ from edge.domain.settings import OutboxSettings
 from edge.storage.alarms import OpenAlarms
 from edge.storage.backlog import Backlog
 from edge.storage.cursors import Cursors
-from edge.storage.database import Database
+from edge.storage.database import Database, naming
 from edge.storage.entry import Entry, Page
 from edge.storage.errors import CommitFailed
 from edge.storage.identities import Identity
 from edge.storage.intake import Intake
 from edge.storage.ledger import Ledger, Listener
+from edge.storage.placement import Damage, Placement, Stray, find_damage
 from edge.storage.quarantine import add_quarantined
 from edge.storage.recovery import begin_run, cursor_statement, recover
 from edge.storage.retention import Retention
@@ -30,6 +33,8 @@ from edge.storage.streams import StreamNames
 from edge.storage.transaction import OutboxTransaction
 from edge.storage.upkeep import Upkeep
 from edge.storage.writer import Writer
+
+log = structlog.get_logger()
 
 # How often a disk that took no declaration is tried.
 DISK_RETRY_S = 1.0
@@ -48,9 +53,14 @@ class Outbox:
         writer: Writer,
         retention: Retention,
         clock: Clock,
+        placement: Placement | None,
+        damage: Sequence[Damage],
     ) -> None:
         # Reads between commits; every write goes through `transaction`.
         self.database = database
+        # What was wrong with the file when it was opened.
+        self.damage = damage
+        self._placement = placement
         self._ledger = ledger
         self._intake = intake
         self._backlog = backlog
@@ -162,9 +172,22 @@ class Outbox:
         """Read the backlog: entries of all streams above a position, in order, without those in quarantine.
 
         A page holds whole commits' blocks, and so goes over `bytes_max` by at most one. When `at_end` is True the page
-        reached what was the last position when it began. A damaged block is passed over, logged and counted.
+        reached what was the last position when it began. A damaged block is passed over, logged and counted. A pending
+        entry that stands in the wrong stream is set aside first: no reader ever forwards it. Raises CommitFailed.
         """
-        return await self._backlog.read_after(position, through=self._ledger.last_position, bytes_max=bytes_max)
+        page = await self._backlog.read_after(position, through=self._ledger.last_position, bytes_max=bytes_max)
+        strays = [] if self._placement is None else [*self._pending_strays(self._placement, page.entries)]
+        for stray in strays:
+            log.error("event_misplaced", **stray.facts)
+            await self.quarantine(stray.entry, reason=stray.reason, declarations=stray.declarations)
+        gone = {stray.entry.position for stray in strays}
+        return page._replace(entries=[entry for entry in page.entries if entry.position not in gone]) if gone else page
+
+    def _pending_strays(self, placement: Placement, entries: Sequence[Entry]) -> Iterator[Stray]:
+        for stray in placement.find_strays(entries, self._ledger.streams.name):
+            # What was forwarded stands in the event store, in whichever stream.
+            if stray.entry.position > self._ledger.cursors[stray.entry.stream].forwarded_position:
+                yield stray
 
     async def find_entry(self, position: int) -> Identity | None:
         """Find which entry stands at a position (in quarantine or not); None if it is not retained."""
@@ -241,10 +264,6 @@ class Outbox:
 
     async def _set_parked(self, stream: int, reason: str | None, *declarations: Draft) -> None:
         async with self.transaction() as transaction:
-            row = await transaction.fetch_one("SELECT parked_reason FROM streams WHERE number = ?", (stream,))
-            if row is not None and row[0] == reason:
-                # A commit of unknown outcome did it already, declarations included.
-                return
             await transaction.execute(
                 "UPDATE streams SET parked_reason = ?, parked_at_ms = ? WHERE number = ?",
                 (reason, None if reason is None else self._clock.unix_ms(), stream),
@@ -292,9 +311,17 @@ async def open_outbox(
     clock: Clock,
     settings: OutboxSettings,
     intake: Intake | None = None,
+    placement: Placement | None = None,
 ) -> AsyncIterator[Outbox]:
-    """Find out where everything stood, write down that a run begins, and commit the rest when the context ends."""
-    recovered = await recover(database)
+    """Find out where everything stood, write down that a run begins, and commit the rest when the context ends.
+
+    `placement` tells entries that stand in the wrong stream; without it all are believed. Raises DatabaseDamaged.
+    """
+    with naming(database.file):
+        recovered = await recover(database)
+    damage = await find_damage(database, recovered.streams, placement)
+    for found in damage:
+        log.error("outbox_damaged", stream=found.stream, problem=found.message)
     await begin_run(database, recovered, run=run, now_ms=clock.unix_ms())
     ledger = Ledger(recovered, run=run)
     intake = Intake() if intake is None else intake
@@ -318,6 +345,8 @@ async def open_outbox(
             writer=writer,
             retention=retention,
             clock=clock,
+            placement=placement,
+            damage=damage,
         )
     finally:
         await writer.close()

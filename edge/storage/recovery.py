@@ -15,6 +15,7 @@ from edge.storage.cursor_row import CursorRow, CursorRowDamaged, LastSample, dec
 from edge.storage.cursors import Cursors
 from edge.storage.database import Database, Reader, Statement
 from edge.storage.errors import BlockDamaged
+from edge.storage.placement import newest_control_places
 from edge.storage.quarantine import count_quarantined
 from edge.storage.runs import Runs, begin_statements, load_runs
 from edge.storage.streams import StreamNames, load_streams
@@ -74,7 +75,10 @@ async def recover(database: Database) -> Recovered:
         position = page.scanned_to
     return Recovered(
         last_position=last_position,
-        streams=StreamNames(await load_streams(database), newest=max(cursors.all(), default=0)),
+        streams=StreamNames(
+            await load_streams(database),
+            named_elsewhere={*cursors.all(), *(number for number, *_ in await newest_control_places(database))},
+        ),
         cursors=cursors,
         last_samples=samples,
         alarms=OpenAlarms(await load_open_alarms(database)),

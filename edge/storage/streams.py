@@ -7,6 +7,9 @@ from typing import NamedTuple
 from edge.storage.database import Reader, Statement
 from edge.storage.errors import DatabaseDamaged
 
+# Why a stream is parked of which only the number is left.
+LOST = "its name is lost: the outbox's file is damaged, and its events are kept here"
+
 
 class StreamRow(NamedTuple):
     """A row of the table `streams`."""
@@ -22,10 +25,10 @@ async def load_streams(reader: Reader) -> list[StreamRow]:
     rows = await reader.fetch_all("SELECT number, name, parked_reason FROM streams ORDER BY number")
     streams = [StreamRow(*row) for row in rows]
     # The table's own rules forbid both; an index that is damaged does not see it.
-    counts = Counter([row.name for row in streams]) + Counter([f"number {row.number}" for row in streams])
-    twice = [what for what, count in counts.items() if count > 1]
+    names, numbers = Counter(row.name for row in streams), Counter(row.number for row in streams)
+    twice = [what for what, count in (*names.items(), *numbers.items()) if count > 1]
     if twice:
-        raise DatabaseDamaged(f"the table streams holds more than once: {', '.join(twice)}")
+        raise DatabaseDamaged(f"its table streams holds more than once: {', '.join(map(str, twice))}")
     return streams
 
 
@@ -36,14 +39,15 @@ class StreamNames:
     the table yet belongs to one name until the process ends, whatever becomes of the transaction that asked for it.
     """
 
-    def __init__(self, rows: Iterable[StreamRow] = (), *, newest: int = 0) -> None:
-        """`newest` is the highest number that anything else in the file names: new streams get higher ones."""
+    def __init__(self, rows: Iterable[StreamRow] = (), *, named_elsewhere: Iterable[int] = ()) -> None:
+        """`named_elsewhere` are the numbers that entries and cursors name: new streams get higher ones."""
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._parked: dict[int, str] = {}
         # Numbers of names that have no row yet.
         self._given: dict[str, int] = {}
-        self._newest = newest
+        self._named_elsewhere = frozenset(named_elsewhere)
+        self._newest = 0
         self.take_in(rows)
 
     def take_in(self, rows: Iterable[StreamRow]) -> None:
@@ -54,7 +58,14 @@ class StreamNames:
             self._names[row.number] = row.name
             self._given.pop(row.name, None)
             self.mark_parked(row.number, row.parked_reason)
+        for number in self.lost():
+            self._names[number] = f"(stream {number})"
+            self._parked[number] = LOST
         self._newest = max(self._newest, *self._names, 0)
+
+    def lost(self) -> list[int]:
+        """Numbers that entries or cursors name and that have no row: it is unknown which stream they are."""
+        return sorted(self._named_elsewhere - set(self._numbers.values()))
 
     def number(self, name: str) -> int:
         """Return a stream's number; a new one gets the next, written in the same commit as its first entry."""

@@ -10,12 +10,14 @@ import structlog
 from edge.domain.backoff import Backoff
 from edge.domain.clock import Clock
 from edge.domain.settings import OutboxSettings
+from edge.storage.alarms import load_open_alarms
 from edge.storage.backlog import Backlog
 from edge.storage.batch import Batch, form_batch
 from edge.storage.database import Database, Statement
 from edge.storage.errors import CommitFailed, StateDirectoryLost
 from edge.storage.intake import Intake
 from edge.storage.ledger import Ledger
+from edge.storage.quarantine import count_quarantined
 from edge.storage.recovery import newest_position
 from edge.storage.streams import load_streams
 from edge.storage.transaction import OutboxTransaction
@@ -247,7 +249,8 @@ class Writer:
         generation = await self._database.mend()
         if generation == self._generation:
             return
-        streams = await load_streams(self._database)
+        streams, alarms = await load_streams(self._database), await load_open_alarms(self._database)
+        quarantined = await count_quarantined(self._database)
         through = await newest_position(self._database)
         entries = []
         position = self._ledger.last_position
@@ -255,8 +258,11 @@ class Writer:
             page = await self._backlog.read_after(position, through=through, bytes_max=CATCH_UP_BYTES_MAX)
             entries += page.entries
             position = page.scanned_to
-        self._ledger.streams.take_in(streams)
         ours = self._batch
+        waiting = [*(() if ours is None else ours.declarations), *self._intake.waiting()]
+        self._ledger.streams.take_in(streams)
+        self._ledger.alarms.take_in(alarms, waiting)
+        self._ledger.quarantined = quarantined
         if ours is not None and ours.entries and entries and entries[-1].position >= ours.entries[-1].position:
             entries = [entry for entry in entries if entry.position < ours.entries[0].position]
         else:

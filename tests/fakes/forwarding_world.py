@@ -25,6 +25,7 @@ from edge.forward.forwarder import Forwarder
 from edge.storage.database import open_database
 from edge.storage.entry import Entry
 from edge.storage.outbox import Outbox, open_outbox
+from edge.storage.placement import Placement
 from fakes.contract_check import breaches
 from fakes.event_store import FakeEventStore, StreamState
 from fakes.inline_sqlite import InlineConnect, disk_error
@@ -108,7 +109,11 @@ class Life:
         draft = Draft(
             stream=stream,
             event_id=self.author.new_id(),
-            type=EventType.SITE_FILE_LOADED,
+            type=(
+                EventType.DEVICE_CONFIGURATION_APPLIED
+                if stream == self.author.stream(self.author.streams.configuration_status)
+                else EventType.SITE_FILE_LOADED
+            ),
             encode=partial(_encode_control, self.author.metadata()),
         )
         self.world.intended[draft.event_id] = stream
@@ -198,6 +203,8 @@ class World:
     fuse: int | None = None
     is_dead: bool = False
     _disk_fault: DiskFault | None = None
+    # What tells entries in the wrong stream; the tests of the teeth believe all.
+    placement: Callable[[Author], Placement | None] = Placement
     # What the forwarder is given; the tests of the teeth put a worse one between.
     seam: Callable[[FakeEventStore, Callable[[], None]], Seam] = Seam
 
@@ -262,7 +269,7 @@ class World:
             open_database(self.directory, settings=self.settings, connect=InlineConnect(self._before, self._after))
         )
         outbox = await stack.enter_async_context(
-            open_outbox(database, run=author.run, clock=clock, settings=self.settings)
+            open_outbox(database, run=author.run, clock=clock, settings=self.settings, placement=self.placement(author))
         )
         # What a killed run committed without living to tell.
         page = await outbox.read_after(0, bytes_max=1 << 30)

@@ -14,6 +14,7 @@ from edge.storage.database import open_database
 from edge.storage.entry import Entry
 from edge.storage.intake import Intake
 from edge.storage.outbox import Outbox, open_outbox
+from edge.storage.placement import Placement
 from fakes.inline_sqlite import connect_inline
 from fakes.virtual_time import VirtualClock
 
@@ -74,12 +75,20 @@ async def virtual_outbox(
     settings: OutboxSettings | None = None,
     connect: Connect = connect_inline,
     intake: Intake | None = None,
+    placement: Placement | None = None,
 ) -> AsyncIterator[Outbox]:
     """Open an outbox on the running virtual-time loop; nothing commits but what the test asks for."""
     settings = settings or OutboxSettings()
     async with (
         open_database(directory, settings=settings, connect=connect) as database,
-        open_outbox(database, run=run or uuid4(), clock=VirtualClock(), settings=settings, intake=intake) as outbox,
+        open_outbox(
+            database,
+            run=run or uuid4(),
+            clock=VirtualClock(),
+            settings=settings,
+            intake=intake,
+            placement=placement,
+        ) as outbox,
     ):
         yield outbox
 

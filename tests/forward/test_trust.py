@@ -11,7 +11,7 @@ from edge.domain.event import NewEvent
 from edge.domain.event_store import EventStoreUnavailable
 from edge.forward.trust import Outlook, Trust
 from edge.storage.cursors import Cursors, Witness
-from edge.storage.streams import StreamNames
+from edge.storage.streams import StreamNames, StreamRow
 from fakes.event_store import FakeEventStore
 
 NAMES = {1: "s-1", 2: "s-2", 3: "s-3"}
@@ -24,7 +24,7 @@ class Bench:
         self.store = FakeEventStore()
         self.cursors = Cursors()
         self.trust = Trust(
-            self.store, self.cursors, StreamNames((number, name, None) for number, name in NAMES.items())
+            self.store, self.cursors, StreamNames(StreamRow(number, name) for number, name in NAMES.items())
         )
         self._ids = 0
 

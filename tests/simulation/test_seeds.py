@@ -4,7 +4,7 @@ GREENHOUSE_EDGE_SEEDS says how many seeds (300), GREENHOUSE_EDGE_FIRST_SEED wher
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -16,9 +16,8 @@ from edge.forward import forwarder
 from edge.forward.queues import StreamQueue
 from edge.forward.stream import StreamForwarder
 from edge.storage import recovery
-from edge.storage.database import Statement
 from edge.storage.entry import Entry
-from edge.storage.streams import StreamNames
+from fakes.colliding_streams import CollidingStreams
 from fakes.event_store import FakeEventStore, Weak
 from fakes.forwarding_check import set_aside_in_vain, violations
 from fakes.forwarding_story import play_seed
@@ -86,21 +85,6 @@ class MarksFirst(StreamForwarder):
         return len(batch)
 
 
-class CountsStreams(StreamNames):
-    """Numbers a new stream by how many there are, and takes a row that is there already for its own."""
-
-    def number(self, name: str) -> int:
-        if name not in self._numbers and name not in self._given:
-            self._given[name] = len(self._numbers) + len(self._given) + 1
-        return super().number(name)
-
-    def unwritten(self, numbers: Iterable[int]) -> list[Statement]:
-        return [
-            statement._replace(sql=statement.sql.replace("INSERT", "INSERT OR IGNORE"))
-            for statement in super().unwritten(numbers)
-        ]
-
-
 def forwarder_batch(queue: StreamQueue) -> list[Entry]:
     return list(queue.entries)[:500]
 
@@ -118,5 +102,5 @@ def test_the_simulation_finds_a_mark_before_its_append(tmp_path: Path, monkeypat
 
 
 def test_the_simulation_finds_two_streams_with_one_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "StreamNames", CountsStreams)
+    monkeypatch.setattr(recovery, "StreamNames", CollidingStreams)
     assert any(found_in(tmp_path, seed) for seed in range(TEETH_SEEDS))

@@ -15,7 +15,7 @@ from edge.storage.intake import Intake
 from edge.storage.migration import migrate, migrations
 from edge.storage.outbox import Outbox
 from fakes.collect_site import author
-from fakes.inline_sqlite import InlineConnect, connect_inline, disk_error
+from fakes.inline_sqlite import InlineConnect, connect_inline, disk_error, ignore
 from fakes.outbox_drafts import all_entries, virtual_outbox
 from fakes.virtual_time import VirtualClock, run_virtual
 
@@ -272,3 +272,35 @@ async def test_a_file_of_an_earlier_release_keeps_its_alarms(tmp_path: Path) -> 
                 identity=AlarmIdentity(alarm="stream_parked", stream="sensors-g"), message="deleted", raised_at_ms=8
             ),
         ]
+
+
+@pytest.mark.parametrize("although_done", [False, True])
+@pytest.mark.parametrize("is_clearing", [False, True])
+def test_memory_learns_what_a_commit_of_unknown_outcome_opened_or_closed(
+    tmp_path: Path, although_done: bool, is_clearing: bool
+) -> None:
+    roof = AlarmIdentity(alarm="driver_fault", device_id="roof")
+    connect = InlineConnect()
+
+    def fail(sql: str) -> None:
+        if sql == "COMMIT":
+            connect.before = connect.after = ignore
+            raise disk_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, connect=connect) as outbox:
+            if is_clearing:
+                await declared(outbox, raised())
+            if although_done:
+                connect.after = fail
+            else:
+                connect.before = fail
+            with pytest.raises(CommitFailed):
+                await declared(outbox, cleared() if is_clearing else raised())
+            # What waits for its commit is known as well.
+            await offered(outbox, raised(roof))
+            is_open = although_done != is_clearing
+            assert {alarm.identity for alarm in outbox.alarms} == ({FAULT, roof} if is_open else {roof})
+            assert outbox.alarms.is_news(raised()) != is_open
+
+    run_virtual(main)
