@@ -147,6 +147,8 @@ class Queues:
     def _note_lag(self, queue: StreamQueue) -> None:
         if queue.lags:
             self._behind.add(queue.number)
+            # At start as well, where nothing else may happen for hours.
+            self._room.set()
 
     def _take_live(self, entries: Sequence[Entry]) -> None:
         """The live head: called right after each commit. A queue that is full makes its stream lag."""

@@ -180,3 +180,23 @@ def test_a_foreign_writer_in_between_is_told_and_harms_nothing(world: World) -> 
     play(world, story)
     assert types(world).count(EventType.ALARM_RAISED) == 1
     assert len(world.store.events(STREAM)) == 42
+
+
+def test_what_was_pending_at_a_start_is_forwarded_though_nothing_new_comes(world: World) -> None:
+    async def offline(life: Life) -> None:
+        life.world.store.go_down()
+        for _ in range(5):
+            life.offer("a")
+        await life.outbox.flush()
+
+    async def only_wait(life: Life) -> None:
+        await life.settle()
+
+    async def story(world: World) -> None:
+        await world.live(twenty)
+        await world.live(offline)
+        world.store.restart()
+        await world.live(only_wait)
+
+    play(world, story)
+    assert len(world.store.events(STREAM)) == 25
