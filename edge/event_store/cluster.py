@@ -15,7 +15,7 @@ import grpc.aio
 import structlog
 from esdbclient.protos.Grpc import gossip_pb2
 
-from edge.domain.event_store import AccessRefused, EventStoreError, EventStoreUnavailable
+from edge.domain.event_store import CredentialRefused, EventStoreError, EventStoreUnavailable
 from edge.event_store.cancellation import CallEnded
 from edge.event_store.node import Access, Node
 
@@ -52,7 +52,7 @@ class Cluster:
     async def leader(self) -> Node:
         """Return the node that leads, after looking for it where that is not known.
 
-        Raises EventStoreUnavailable, which says what each node said, and AccessRefused.
+        Raises EventStoreUnavailable, which says what each node said, and CredentialRefused.
         """
         failed_looks = self._failed_looks
         while self._present is None or self._is_doubted:
@@ -96,7 +96,7 @@ class Cluster:
             self._ask_first(self._present.target)
         try:
             found = await _find_leader(self._access, self._known, self._present)
-        except (EventStoreUnavailable, AccessRefused) as error:
+        except (EventStoreUnavailable, CredentialRefused) as error:
             self._failed_looks += 1
             self._failure = error
             raise
@@ -131,7 +131,7 @@ class _Found:
 async def _find_leader(access: Access, targets: Sequence[str], present: Node | None) -> _Found:
     """Ask these nodes, and those they name, which one leads; leaves no other channel open.
 
-    Raises EventStoreUnavailable, AccessRefused.
+    Raises EventStoreUnavailable, CredentialRefused.
     """
     look = _Look(access, present)
     found: _Found | None = None
@@ -145,7 +145,7 @@ async def _find_leader(access: Access, targets: Sequence[str], present: Node | N
                 await node.retire()
     if found is None:
         # Of a wrong password even gossip hears.
-        error = AccessRefused if look.is_refused else EventStoreUnavailable
+        error = CredentialRefused if look.is_refused else EventStoreUnavailable
         raise error(f"looking for the leader: {look.story()}")
     return found
 

@@ -131,8 +131,10 @@ class StreamForwarder:
     async def _others(self, queue: StreamQueue, suspect: Entry) -> list[Entry]:
         """Return what may be asked about besides the suspect, the likeliest first."""
         known = [entry for entry in queue.entries if entry.position == queue.passing_position]
-        newest = await self.outbox.find_entry(queue.last_position) if queue.lags else None
-        others = [*known, *others_to_try(queue.entries), *([] if newest is None else [newest])]
+        newest: list[Entry] = []
+        if queue.lags:
+            newest = (await self.outbox.read_after(queue.last_position - 1, bytes_max=1)).entries[:1]
+        others = [*known, *others_to_try(queue.entries), *newest]
         return [entry for entry in others if entry.stream == queue.number and entry.position != suspect.position]
 
     async def _would_take(self, queue: StreamQueue, entry: Entry) -> bool:

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from edge.domain.event import RecordedEvent
 from edge.domain.event_store import (
     NO_STREAM,
-    AccessRefused,
     CaughtUp,
+    CredentialRefused,
     EventStoreError,
     EventStoreMisconfigured,
     EventStoreUnavailable,
@@ -371,7 +371,7 @@ async def test_wrong_password_is_an_access_refused_and_not_a_leader_that_is_miss
         settings = EventStoreSettings(uri=form(cluster), ca_file=CERTIFICATES / "ca.pem")
         async with open_event_store(settings, credential="gateway:wrong") as store:
             for call in (append, read, subscribe):
-                with pytest.raises(AccessRefused, match="Unauthenticated"):
+                with pytest.raises(CredentialRefused, match="Unauthenticated"):
                     await call(store)
 
 
