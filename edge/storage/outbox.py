@@ -26,7 +26,7 @@ from edge.storage.intake import Intake
 from edge.storage.ledger import Ledger, Listener
 from edge.storage.placement import Damage, Placement, Stray, find_damage
 from edge.storage.quarantine import add_quarantined
-from edge.storage.recovery import begin_run, cursor_statement, recover
+from edge.storage.recovery import Recovered, begin_run, cursor_statement, recover
 from edge.storage.retention import Retention
 from edge.storage.statistics import OutboxStatistics
 from edge.storage.streams import StreamNames
@@ -317,15 +317,9 @@ async def open_outbox(
 
     `placement` tells entries that stand in the wrong stream; without it all are believed. Raises DatabaseDamaged.
     """
-    with naming(database.file):
-        recovered = await recover(database)
-    damage = await find_damage(database, recovered.streams, placement)
-    for found in damage:
-        log.error("outbox_damaged", stream=found.stream, problem=found.message)
-    await begin_run(database, recovered, run=run, now_ms=clock.unix_ms())
-    ledger = Ledger(recovered, run=run)
+    recovered, damage = await _begun(database, placement, run=run, now_ms=clock.unix_ms())
+    ledger, backlog = Ledger(recovered, run=run), Backlog(database)
     intake = Intake() if intake is None else intake
-    backlog = Backlog(database)
     retention = Retention(clock=clock, settings=settings)
     writer = Writer(
         database=database,
@@ -350,3 +344,15 @@ async def open_outbox(
         )
     finally:
         await writer.close()
+
+
+async def _begun(
+    database: Database, placement: Placement | None, *, run: UUID, now_ms: int
+) -> tuple[Recovered, Sequence[Damage]]:
+    with naming(database.file):
+        recovered = await recover(database)
+    damage = await find_damage(database, recovered.streams, placement)
+    for found in damage:
+        log.error("outbox_damaged", stream=found.stream, problem=found.message)
+    await begin_run(database, recovered, run=run, now_ms=now_ms)
+    return recovered, damage

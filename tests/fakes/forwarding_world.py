@@ -11,14 +11,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from edge.domain.author import Author
-from edge.domain.event import Draft, EventType, NewEvent, Numbers, RecordedEvent
+from edge.domain.author import Author, Reference
+from edge.domain.event import Draft, EventType, Json, NewEvent, Numbers, RecordedEvent
 from edge.domain.event_store import RequestRefused
 from edge.domain.settings import OutboxSettings, StreamTemplates
 from edge.forward.forwarder import Forwarder
@@ -106,16 +106,21 @@ class Life:
         self.world.promised |= {draft.event_id for draft in drafts}
 
     def _control(self, stream: str) -> Draft:
-        draft = Draft(
-            stream=stream,
-            event_id=self.author.new_id(),
-            type=(
-                EventType.DEVICE_CONFIGURATION_APPLIED
-                if stream == self.author.stream(self.author.streams.configuration_status)
-                else EventType.SITE_FILE_LOADED
-            ),
-            encode=partial(_encode_control, self.author.metadata()),
-        )
+        update_id = self.author.new_id()
+        if stream == self.author.stream(self.author.streams.configuration_status):
+            applied: dict[str, Json] = {
+                "updateEventId": str(update_id),
+                "updateRevision": 0,
+                "configVersion": 1,
+                "changes": [],
+            }
+            reference = Reference(config_version=1, causation_id=update_id)
+            draft = self.author.control(
+                EventType.DEVICE_CONFIGURATION_APPLIED, applied, device_id="door", reference=reference
+            )
+        else:
+            loaded: dict[str, Json] = {"file": "site.toml", "digest": self.author.site_file_digest, "devices": []}
+            draft = replace(self.author.control(EventType.SITE_FILE_LOADED, loaded), stream=stream)
         self.world.intended[draft.event_id] = stream
         return draft
 
@@ -133,10 +138,6 @@ class Life:
         parked = self.outbox.streams.parked()
         lagging = set(self.outbox.cursors.lagging()) - set(parked)
         return bool(lagging) or self.forwarder.status().queued_bytes > 0
-
-
-def _encode_control(metadata: str, numbers: Numbers) -> tuple[bytes, bytes]:
-    return json.dumps({"gatewayId": GATEWAY}).encode(), f"{metadata}{numbers.position}}}".encode()
 
 
 def _encode(device: str, metadata: str, padding: str, numbers: Numbers) -> tuple[bytes, bytes]:
@@ -248,7 +249,7 @@ class World:
             pass
         except* Killed:
             pass
-        assert self.breaches == []
+        assert self.breaches == [], self.breaches
         return not self.is_dead
 
     async def _open(self, stack: AsyncExitStack) -> Life:
