@@ -303,6 +303,15 @@ def _telling(draft: Draft, tell: Callable[[], None]) -> Draft:
     return replace(draft, on_accepted=accepted)
 
 
+async def _look_through(database: Database, placement: Placement | None) -> tuple[Recovered, Sequence[Damage]]:
+    with naming(database.file):
+        recovered = await recover(database)
+    damage = await find_damage(database, recovered.streams, placement)
+    for found in damage:
+        log.error("outbox_damaged", stream=found.stream, problem=found.message)
+    return recovered, damage
+
+
 @asynccontextmanager
 async def open_outbox(
     database: Database,
@@ -311,15 +320,15 @@ async def open_outbox(
     clock: Clock,
     settings: OutboxSettings,
     intake: Intake | None = None,
+    # Tells entries that stand in the wrong stream; without it all are believed.
     placement: Placement | None = None,
 ) -> AsyncIterator[Outbox]:
-    """Find out where everything stood, write down that a run begins, and commit the rest when the context ends.
-
-    `placement` tells entries that stand in the wrong stream; without it all are believed. Raises DatabaseDamaged.
-    """
-    recovered, damage = await _begun(database, placement, run=run, now_ms=clock.unix_ms())
-    ledger, backlog = Ledger(recovered, run=run), Backlog(database)
+    """Write down that a run begins, and commit the rest when the context ends. Raises DatabaseDamaged."""
+    recovered, damage = await _look_through(database, placement)
+    await begin_run(database, recovered, run=run, now_ms=clock.unix_ms())
+    ledger = Ledger(recovered, run=run)
     intake = Intake() if intake is None else intake
+    backlog = Backlog(database)
     retention = Retention(clock=clock, settings=settings)
     writer = Writer(
         database=database,
@@ -344,15 +353,3 @@ async def open_outbox(
         )
     finally:
         await writer.close()
-
-
-async def _begun(
-    database: Database, placement: Placement | None, *, run: UUID, now_ms: int
-) -> tuple[Recovered, Sequence[Damage]]:
-    with naming(database.file):
-        recovered = await recover(database)
-    damage = await find_damage(database, recovered.streams, placement)
-    for found in damage:
-        log.error("outbox_damaged", stream=found.stream, problem=found.message)
-    await begin_run(database, recovered, run=run, now_ms=now_ms)
-    return recovered, damage

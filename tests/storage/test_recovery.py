@@ -1,5 +1,6 @@
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from edge.storage.cursors import Cursor
 from edge.storage.database import Statement
 from edge.storage.outbox import Outbox
 from edge.storage.recovery import KEY_BLOCKS_MAX, newest_source_keys
-from fakes.inline_sqlite import InlineConnect
+from fakes.inline_sqlite import InlineConnect, disk_error, ignore
 from fakes.outbox_drafts import Drafting, all_entries, as_after_power_cut, virtual_outbox
 from fakes.virtual_time import run_virtual
 
@@ -94,6 +95,51 @@ def test_an_idle_outbox_writes_its_cursors_within_ten_seconds_and_then_rests(tmp
             crashed = as_after_power_cut(tmp_path, tmp_path / "crashed")
             await asyncio.sleep(1000)
             assert statements.count("COMMIT") == 1
+            writer.cancel()
+        async with virtual_outbox(crashed) as outbox:
+            assert cursor(outbox, STREAM_A).acked_revision == 0
+
+    run_virtual(main)
+
+
+def test_a_commit_takes_cursors_along_that_would_soon_need_one_of_their_own(tmp_path: Path) -> None:
+    async def main() -> None:
+        statements: list[str] = []
+        drafting = Drafting()
+        async with virtual_outbox(tmp_path, connect=InlineConnect(before=statements.append)) as outbox:
+            await fill(outbox, drafting, "a")
+            writer = asyncio.create_task(outbox.run())
+            await asyncio.sleep(60)
+            statements.clear()
+            acknowledge(outbox, STREAM_A, revision=0, position=1)
+            await asyncio.sleep(8.1)
+            outbox.offer(drafting.sample("a"))
+            await asyncio.sleep(1.5)
+            assert statements.count("COMMIT") == 1
+            assert len([sql for sql in statements if "INTO cursors" in sql]) == 1
+            writer.cancel()
+
+    run_virtual(main)
+
+
+def test_cursors_whose_commit_failed_are_written_by_the_next_try(tmp_path: Path) -> None:
+    async def main() -> None:
+        connect = InlineConnect()
+
+        def fail(sql: str) -> None:
+            if sql == "COMMIT":
+                connect.before = ignore
+                raise disk_error(sqlite3.SQLITE_BUSY)
+
+        async with virtual_outbox(tmp_path, connect=connect) as outbox:
+            await fill(outbox, Drafting(), "a")
+            writer = asyncio.create_task(outbox.run())
+            await asyncio.sleep(60)
+            acknowledge(outbox, STREAM_A, revision=0, position=1)
+            connect.before = fail
+            await asyncio.sleep(11)
+            assert outbox.statistics().commits_failed == 1
+            crashed = as_after_power_cut(tmp_path, tmp_path / "crashed")
             writer.cancel()
         async with virtual_outbox(crashed) as outbox:
             assert cursor(outbox, STREAM_A).acked_revision == 0

@@ -153,3 +153,17 @@ def test_a_hold_waits_for_the_delete_that_was_decided_before_it(tmp_path: Path) 
             assert holds
 
     run_virtual(main)
+
+
+def test_an_entry_is_kept_for_its_whole_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with virtual_outbox(tmp_path, settings=SETTINGS) as outbox:
+            await fill(outbox, Drafting(), ROWS_MIN)
+            await asyncio.sleep(1)
+            await fill(outbox, Drafting(), 1)
+            acknowledge(outbox, ROWS_MIN + 1)
+            await asyncio.sleep(HOUR_S)
+            await outbox.flush()
+            assert await positions(outbox) == [ROWS_MIN + 1]
+
+    run_virtual(main)
