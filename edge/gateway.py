@@ -46,7 +46,7 @@ from edge.settings.credentials import credential as find_credential_anywhere
 from edge.storage.database import open_database
 from edge.storage.outbox import Outbox, open_outbox
 from edge.storage.placement import Placement
-from edge.storage.recovery import newest_source_keys
+from edge.storage.recovery import newest_keyed
 
 log = structlog.get_logger()
 
@@ -331,7 +331,7 @@ async def _collectors(
     registrar = Registrar(outbox=outbox, author=author, fleet=fleet, announcer=announcer)
     # Who is asked has nothing to send again.
     has_senders = any(not isinstance(driver, PolledDriver) for driver in drivers.values())
-    accepted_keys = await newest_source_keys(outbox.database, count_max=KEYS_MAX) if has_senders else []
+    accepted = await newest_keyed(outbox.database, count_max=KEYS_MAX) if has_senders else []
     return {
         connection.id: Collector(
             connection=connection,
@@ -342,7 +342,7 @@ async def _collectors(
             clock=author.clock,
             chance=random.random,
             registrar=registrar,
-            accepted_keys=accepted_keys,
+            accepted=accepted,
         )
         for connection in settings.connections
         if connection.is_used

@@ -12,6 +12,7 @@ from drivers.decoders.payload import JsonValue, PayloadMalformed, check_length, 
 from drivers.decoders.payload_time import STORED_PAST_MAX_S, TimeField, Window, time_ms, zone_of
 from drivers.decoders.sensecap import sensecap_fields
 from drivers.mqtt.options import BYTES_PAYLOADS, MqttDeviceOptions
+from edge.domain.reading import Redelivery
 
 _NO_UNITS: Mapping[str, str] = MappingProxyType({})
 
@@ -24,8 +25,11 @@ class Message:
     payload: bytes
     # Sent by the broker because we subscribed, not by the device just now.
     is_retained: bool = False
-    # DUP: the broker has sent it before, and had no acknowledgement. (Whether it had arrived, the inbox judges.)
+    # DUP: the broker has sent it before, and had no acknowledgement.
     is_repeated: bool = False
+    # What the inbox makes of that: the name of its delivery, and which earlier one it may be.
+    delivery: bytes = b""
+    redelivery: Redelivery | None = None
     # Milliseconds since 1970.
     received_at_ms: int
 

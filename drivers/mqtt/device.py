@@ -134,18 +134,31 @@ class DeviceMessages:
             measured_at_ms=part.measured_at_ms,
             origin=Origin.HISTORY if part.is_history else Origin.RETAINED if message.is_retained else Origin.LIVE,
             source_key=self._source_key(part, message, index),
-            may_repeat=part.identity is not None or part.measured_at_ms is not None or message.is_repeated,
+            may_repeat=part.identity is not None or part.measured_at_ms is not None,
+            delivery=message.delivery,
+            redelivery=message.redelivery,
         )
 
     def _source_key(self, part: Part, message: Message, index: int) -> bytes:
-        """Return what is the same whenever this measurement arrives: its identity, or else its topic and payload."""
-        place = b"" if part.is_history and part.identity is not None else f"{message.topic}\0{index}".encode()
-        own = message.payload if part.identity is None else part.identity
-        key = blake2b(digest_size=SOURCE_KEY_LENGTH_MAX)
-        for value in (self.device_id.encode(), place, own):
-            key.update(len(value).to_bytes(4, "big"))
-            key.update(value)
-        return key.digest()
+        """Return what is the same whenever this measurement arrives: its identity, or else its topic and payload.
+
+        Without an identity, the first half of the key is that of the topic, as `Sample` wants it.
+        """
+        device = self.device_id.encode()
+        place = f"{message.topic}\0{index}".encode()
+        if part.identity is None:
+            half = SOURCE_KEY_LENGTH_MAX // 2
+            return _digest(device, place, length=half) + _digest(message.payload, length=half)
+        # A device sends a stored record again in another message.
+        return _digest(device, b"" if part.is_history else place, part.identity, length=SOURCE_KEY_LENGTH_MAX)
+
+
+def _digest(*values: bytes, length: int) -> bytes:
+    digest = blake2b(digest_size=length)
+    for value in values:
+        digest.update(len(value).to_bytes(4, "big"))
+        digest.update(value)
+    return digest.digest()
 
 
 def _prepared(point: PointSettings, options: MqttDeviceOptions) -> _Point:

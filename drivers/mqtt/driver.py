@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 
 class MqttDriver:
-    """A PushedDriver, WindowedDriver and GroupDriver for one broker.
+    """A PushedDriver, WindowedDriver, RecallingDriver and GroupDriver for one broker.
 
     Each message is acknowledged when all its samples are accepted, in order of arrival, on the connection that brought
     it; one that says nothing of ours waits only for its turn.
@@ -60,7 +60,10 @@ class MqttDriver:
         self._newcomers = Newcomers(connection, self._says_something)
         self._session: Session | None = None
         self._inbox: Inbox | None = None
-        self._redeliveries = Redeliveries()
+        self._client_id = connection.options.client_id or f"greenhouse-edge-{context.gateway_id}-{connection.id}"
+        self._redeliveries = Redeliveries(
+            session=f"{self._address} {self._client_id}", window=connection.options.inflight_max
+        )
         self._subscriptions: frozenset[Subscription] = frozenset()
         # Whether the broker has granted all of them.
         self._is_granted = False
@@ -80,7 +83,7 @@ class MqttDriver:
         broker = await broker_of(
             self._options,
             self._context,
-            client_id=self._options.client_id or f"greenhouse-edge-{self._context.gateway_id}-{self._connection_id}",
+            client_id=self._client_id,
             session_expiry_s=self._options.session_expiry_s,
         )
         async with open_session(broker, self._versions, inbox) as session:
@@ -133,6 +136,10 @@ class MqttDriver:
         """How many messages the broker sends before it waits for acknowledgements; may change with each `open`."""
         inflight_max = self._options.inflight_max
         return inflight_max if self._version is V5 else min(inflight_max, WINDOW_OF_OLD)
+
+    def recall(self, deliveries: Iterable[bytes]) -> None:
+        """Learn which deliveries of earlier runs are on disk, the oldest first."""
+        self._redeliveries.recall(deliveries)
 
     def seen(self) -> Sequence[SeenName]:
         """List the names of groups that are no devices."""
@@ -277,6 +284,7 @@ class MqttDriver:
         packet_ids = inbox.released()
         if self._session is not None and inbox.end is None:
             self._session.acknowledge(packet_ids)
+            self._redeliveries.acknowledged(packet_ids)
             if not inbox.is_full:
                 self._session.resume()
 

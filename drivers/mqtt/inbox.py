@@ -35,7 +35,7 @@ class Inbox:
 
     def __init__(self, *, inflight_max: int, redeliveries: Redeliveries | None = None) -> None:
         self._inflight_max = inflight_max
-        self._redeliveries = Redeliveries() if redeliveries is None else redeliveries
+        self._redeliveries = Redeliveries(window=inflight_max) if redeliveries is None else redeliveries
         # In order of arrival, up to the first one that is owed nothing: that order is the order of acknowledgement.
         self._deliveries: deque[Delivery] = deque()
         self._waiting: deque[Delivery] = deque()
@@ -66,19 +66,25 @@ class Inbox:
 
     # What the session tells.
 
+    def connected(self, *, is_resumed: bool) -> None:
+        """Note that the broker has taken us, and whether it still had our session."""
+        self._redeliveries.connected(is_resumed=is_resumed)
+
     def arrived(self, message: Message, packet_id: int) -> None:
         """Take a message in."""
-        self._take_in(Delivery(self._judged(message, packet_id), packet_id))
+        name, redelivery = self._redeliveries.arrived(packet_id, is_marked=message.is_repeated)
+        self._take_in(Delivery(replace(message, delivery=name, redelivery=redelivery), packet_id))
 
     def copied(self, message: Message, packet_id: int) -> None:
         """Take in another copy of what came: nobody looks at it."""
-        self._judged(message, packet_id)
+        self._redeliveries.copied(packet_id, is_marked=message.is_repeated)
         self._deliveries.append(Delivery(message, packet_id, owed=0))
         self._size += len(message.payload)
         self._has_news.set()
 
     def unreadable(self, message: Message, trouble: str, packet_id: int) -> None:
         """Take in that there was a message."""
+        self._redeliveries.arrived(packet_id, is_marked=message.is_repeated)
         self._take_in(Delivery(message, packet_id, trouble))
 
     def subscribed(self) -> None:
@@ -96,13 +102,6 @@ class Inbox:
         """Note that nothing more will come."""
         self.end = reason
         self._has_news.set()
-
-    def _judged(self, message: Message, packet_id: int) -> Message:
-        """Look whether it really repeats one that came."""
-        is_repeated = self._redeliveries.came_before(
-            message.topic, message.payload, packet_id, is_marked=message.is_repeated
-        )
-        return message if is_repeated is message.is_repeated else replace(message, is_repeated=is_repeated)
 
     def _take_in(self, delivery: Delivery) -> None:
         self._deliveries.append(delivery)

@@ -22,6 +22,9 @@ class _Ear:
     def __init__(self) -> None:
         self._heard: asyncio.Queue[Message | ConnectionLost] = asyncio.Queue(WAITING_MAX + 1)
 
+    def connected(self, *, is_resumed: bool) -> None:
+        pass
+
     def arrived(self, message: Message, packet_id: int) -> None:  # noqa: ARG002 - quality 0: always 0
         if self._heard.qsize() < WAITING_MAX:
             self._heard.put_nowait(message)

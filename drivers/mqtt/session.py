@@ -55,6 +55,9 @@ class Listener(Protocol):
     def is_full(self) -> bool:
         """Whether nothing more should be read for now."""
 
+    def connected(self, *, is_resumed: bool) -> None:
+        """Learn that the broker takes us, before anything else comes, and whether it still had our session."""
+
     def arrived(self, message: Message, packet_id: int) -> None:
         """Take a message; packet id 0: nothing is to be acknowledged."""
 
@@ -223,6 +226,8 @@ class Session:
         if not self._answer.done():
             self._has_identifiers = getattr(told, "SubscriptionIdentifierAvailable", 1) != 0
             self.is_resumed = flags.session_present
+            if not reason.is_failure and self._listener is not None:
+                self._listener.connected(is_resumed=flags.session_present)
             self._answer.set_result(reason if reason.is_failure else None)
 
     def _disconnected(

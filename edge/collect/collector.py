@@ -1,7 +1,7 @@
 """The collector: owns a connection and its driver, and brings the samples of its devices into the outbox."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from edge.collect.adoption import Adoption, Registrar
 from edge.collect.connection import ConnectionState
@@ -18,6 +18,7 @@ from edge.domain.author import Author
 from edge.domain.clock import Clock
 from edge.domain.driver import Driver, GroupDriver, PolledDriver, PushedDriver
 from edge.domain.settings import ConnectionSettings
+from edge.storage.entry import Keyed
 
 
 class Collector:
@@ -34,7 +35,7 @@ class Collector:
         clock: Clock,
         chance: Callable[[], float],
         registrar: Registrar | None = None,
-        accepted_keys: Iterable[bytes] = (),
+        accepted: Sequence[Keyed] = (),
     ) -> None:
         self._settings = connection
         self._driver = driver
@@ -45,8 +46,8 @@ class Collector:
         self._chance = chance
         # Who makes devices of the names that groups adopt.
         self._registrar = registrar
-        # Source keys of what earlier runs accepted, the oldest first.
-        self._accepted_keys = accepted_keys
+        # What earlier runs accepted and may be sent again, the oldest first.
+        self._accepted = accepted
 
     async def run(self) -> None:
         """Collect for ever; ends by cancellation only."""
@@ -99,6 +100,8 @@ class Collector:
         outcomes: Outcomes,
         watch: CallWatch,
     ) -> Receiving:
+        # Recalled once: they are many.
+        accepted, self._accepted = self._accepted, ()
         return Receiving(
             driver=driver,
             connection=connection,
@@ -106,7 +109,8 @@ class Collector:
             intake=Intake(self._outbox, self._clock, can_wait=True),
             outcomes=outcomes,
             watch=watch,
-            repeats=Repeats(self._accepted_keys),
+            repeats=Repeats(accepted),
+            deliveries=[keyed.delivery for keyed in accepted if keyed.delivery],
             hurry=self._outbox.hurry,
             clock=self._clock,
             chance=self._chance,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from uuid import UUID
 
 from edge.collect.control_events import Outbox
 from edge.collect.device import DeviceState, InForce
@@ -44,11 +45,18 @@ class Intake:
         self._can_wait = can_wait
 
     def prepare(
-        self, state: DeviceState, in_force: InForce, sample: Sample, on_accepted: Callable[[], None]
+        self,
+        state: DeviceState,
+        in_force: InForce,
+        sample: Sample,
+        on_accepted: Callable[[], None],
+        *,
+        repeat_of: UUID | None = None,
     ) -> Prepared:
         """Make a sample's event, under the configuration it was decoded with.
 
-        Raises DriverFault for a sample that the device's points do not allow.
+        The event says which one it may repeat, if any. Raises DriverFault for a sample that the device's points do not
+        allow.
         """
         if sample.device_id != state.id:
             raise DriverFault(f"a sample of {sample.device_id!r} came for {state.id!r}")
@@ -57,22 +65,15 @@ class Intake:
         readings = _judged(in_force, sample, is_cold=sample.origin is Origin.LIVE and state.is_warming_up(now_s))
         # What a device measured in the past says nothing about the present, nor the present about it.
         is_history = sample.origin is Origin.HISTORY
-        to_report = readings
-        if in_force.has_deadband and not is_history:
-            points = {point_id: in_force.points[point_id][1] for point_id in readings}
-            to_report = select(
-                readings,
-                state.reported,
-                points,
-                now_s=now_s,
-                slack_s=in_force.configuration.poll_interval_s / 2,
-            )
+        to_report = readings if is_history else _selected(readings, state, in_force, now_s)
         try:
             draft = in_force.template.draft(
                 to_report,
                 measured_at_ms=measured_at_ms,
-                origin=sample.origin,
+                origin=sample.origin if repeat_of is None else Origin.REDELIVERED,
+                repeat_of=repeat_of,
                 source_key=sample.source_key,
+                delivery=sample.delivery,
                 on_accepted=on_accepted,
             )
         except (ValueError, OverflowError, OSError) as error:
@@ -95,6 +96,16 @@ class Intake:
             now_s = self._clock.monotonic_s()
             state.reported.update({point_id: Reported(said, now_s) for point_id, said in prepared.reported.items()})
         return Outcome.OFFERED
+
+
+def _selected(
+    readings: dict[str, Reading], state: DeviceState, in_force: InForce, now_s: float
+) -> Mapping[str, Reading]:
+    if not in_force.has_deadband:
+        return readings
+    points = {point_id: in_force.points[point_id][1] for point_id in readings}
+    slack_s = in_force.configuration.poll_interval_s / 2
+    return select(readings, state.reported, points, now_s=now_s, slack_s=slack_s)
 
 
 def _judged(in_force: InForce, sample: Sample, *, is_cold: bool) -> dict[str, Reading]:

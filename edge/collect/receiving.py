@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import structlog
@@ -20,7 +20,14 @@ from edge.collect.repeats import Repeats
 from edge.collect.stall import CallWatch, opened
 from edge.domain.backoff import Backoff
 from edge.domain.clock import Clock
-from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverError, PushedDriver, WindowedDriver
+from edge.domain.driver import (
+    ConnectionLost,
+    DeviceUnreachable,
+    DriverError,
+    PushedDriver,
+    RecallingDriver,
+    WindowedDriver,
+)
 from edge.domain.reading import Origin, Sample
 
 # A full outbox has room again after its next commit, which is half a second away where all is well.
@@ -31,6 +38,8 @@ RECEIPTS_MAX = 20_000
 WATCH_S_MAX = 10.0
 # More than the commits of an adoption take where all is well.
 SLOW_ADOPTION_S = 1.0
+# A commit takes some milliseconds; the whole stop may take some seconds.
+LAST_COMMIT_S = 1.0
 # After an unexpected failure of `receive`: it must not take the machine while it lasts.
 AFTER_FAULT = Backoff(first_s=0.1, longest_s=10.0)
 
@@ -53,6 +62,7 @@ class Receiving:
         outcomes: Outcomes,
         watch: CallWatch,
         repeats: Repeats,
+        deliveries: Sequence[bytes],
         hurry: Callable[[], None],
         clock: Clock,
         chance: Callable[[], float],
@@ -65,6 +75,8 @@ class Receiving:
         # Of `open` and `close`: `receive` may wait as long as the devices are silent.
         self._call_watch = watch
         self._repeats = repeats
+        # By which of them earlier runs took what is on disk; the driver has not been told of them.
+        self._deliveries = deliveries
         self._hurry = hurry
         # Half of what the sender lets be unacknowledged: from then on nothing waits for the commit interval.
         self._unacknowledged_max = math.inf
@@ -73,6 +85,8 @@ class Receiving:
         self._chance = chance
         self._configured = asyncio.Event()
         self._ledger = Ledger(self._acknowledge)
+        # Set each time that something was acknowledged.
+        self._released = asyncio.Event()
         # From when on its silence counts against a device.
         self._listening_since_s: dict[str, float] = {}
         self._is_paused = False
@@ -103,16 +117,42 @@ class Receiving:
     async def _receive_for_ever(self) -> None:
         while True:
             try:
+                self._recall()
                 async with opened(self._driver, self._call_watch):
                     self._connection.opened()
                     self._agree_on_window()
-                    await self._receive_until_lost()
+                    await self._receive_until_lost_or_stopped()
             except DriverError as error:
                 lost: Exception = error
             except DriverFault as fault:
                 self._outcomes.connection_faulted(fault)
                 lost = fault
             await asyncio.sleep(self._connection.lost(lost, self._chance))
+
+    def _recall(self) -> None:
+        deliveries, self._deliveries = self._deliveries, ()
+        with driver_call():
+            if deliveries and isinstance(self._driver, RecallingDriver):
+                self._driver.recall(deliveries)
+
+    async def _receive_until_lost_or_stopped(self) -> None:
+        try:
+            await self._receive_until_lost()
+        except asyncio.CancelledError:
+            await self._acknowledge_last()
+            raise
+
+    async def _acknowledge_last(self) -> None:
+        """Have committed what was received, and acknowledge it while there is a connection: then it does not come again.
+
+        A disk that takes nothing must not hold up the stop.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_COMMIT_S):
+                while len(self._ledger):
+                    self._hurry()
+                    self._released.clear()
+                    await self._released.wait()
 
     def _agree_on_window(self) -> None:
         with driver_call():
@@ -203,6 +243,11 @@ class Receiving:
             if state is None or not state.is_enabled:
                 # Nothing is kept of it, so there is nothing to wait for.
                 receipt.settle()
+            elif self._repeats.repeats(sample):
+                # Under the name of this delivery, too: it may be the one that comes again.
+                self._repeats.remember(sample, self._repeats.original(sample))
+                state.counters.samples_repeated += 1
+                receipt.settle()
             else:
                 await self._take(state, sample, receipt)
             if len(self._ledger) >= self._unacknowledged_max:
@@ -211,12 +256,9 @@ class Receiving:
 
     async def _take(self, state: DeviceState, sample: Sample, receipt: Receipt) -> None:
         in_force = state.in_force
-        if self._repeats.repeats(sample):
-            state.counters.samples_repeated += 1
-            receipt.settle()
-            return
+        on_accepted, repeat_of = partial(self._accepted, state, receipt), self._repeats.original(sample)
         try:
-            prepared = self._intake.prepare(state, in_force, sample, partial(self._accepted, state, receipt))
+            prepared = self._intake.prepare(state, in_force, sample, on_accepted, repeat_of=repeat_of)
         except DriverFault as fault:
             self._outcomes.faulted(state, fault)
             # Unacknowledged, it would come again, and break again.
@@ -231,7 +273,7 @@ class Receiving:
         if outcome is Outcome.REFUSED:
             outcome = await self._wait_for_room(state, in_force, prepared)
         # Of what was not worth an event, too: sent again after newer values, it would be news.
-        self._repeats.remember(sample.source_key)
+        self._repeats.remember(sample, None if prepared.draft is None else prepared.draft.event_id)
         if outcome is Outcome.SUPPRESSED:
             receipt.settle()
 
@@ -273,6 +315,7 @@ class Receiving:
         receipt.settle()
 
     def _acknowledge(self, samples: Sequence[Sample]) -> None:
+        self._released.set()
         try:
             with driver_call():
                 self._driver.accepted(samples)

@@ -1,43 +1,85 @@
 """Which samples came before: a sender that missed our acknowledgement sends again, and that gives no second event.
 
+What proves that a sample came before is one of three:
+- its payload has an identity or a time of its own, and its key is known;
+- its sender names the delivery that it repeats, the driver is certain of it, and the same key came with that delivery;
+- a broker had retained it, and nothing else was recorded of the same place since.
+
+A sample whose sender says that it repeats, without proof, is likely a repetition and maybe the only copy there is.
+
 A key is known from the moment its sample was offered to the outbox. A repetition may be settled at once, though what it
 repeats is not on disk yet: the ledger acknowledges in the order of arrival, and the first arrival stands before it.
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
+from uuid import UUID
 
-from edge.domain.reading import Sample
+from edge.domain.reading import SOURCE_KEY_LENGTH_MAX, Origin, Sample
+from edge.storage.entry import Keyed
 
-# The newest keys of one connection, 2 MiB of them. More than the outbox's queue holds, so that nothing on its way to disk
-# is forgotten; a broker sends again what it has in flight, some hundreds of messages; radio networks deliver twice within
-# minutes.
+# The newest keys of one connection, some MiB of them. More than the outbox's queue holds, so that nothing on its way to
+# disk is forgotten; a broker sends again what it has in flight, some hundreds of messages; radio networks deliver twice
+# within minutes.
 KEYS_MAX = 16_384
+
+_PLACE_LENGTH = SOURCE_KEY_LENGTH_MAX // 2
+
+_Value = TypeVar("_Value")
 
 
 class Repeats:
     """The source keys of one connection."""
 
-    def __init__(self, accepted: Iterable[bytes] = (), *, keys_max: int = KEYS_MAX) -> None:
+    def __init__(self, accepted: Iterable[Keyed] = (), *, keys_max: int = KEYS_MAX) -> None:
         self._keys_max = keys_max
-        # The oldest first.
+        # In all three, the oldest first.
         self._keys: dict[bytes, None] = {}
-        for key in accepted:
-            self.remember(key)
+        # The name of a delivery, and a key that came by it -> the id of its event; None: it gave none.
+        self._events: dict[bytes, bytes | None] = {}
+        # The first half of a key, which is its place -> the newest key of that place.
+        self._newest: dict[bytes, bytes] = {}
+        for keyed in accepted:
+            self._note(keyed.source_key, keyed.delivery, keyed.event_id)
+            self._note_newest(keyed.source_key)
 
     def repeats(self, sample: Sample) -> bool:
-        """Whether a sample came before.
+        """Whether a sample came before, beyond doubt."""
+        if sample.may_repeat and sample.source_key in self._keys:
+            return True
+        if sample.redelivery is not None and sample.redelivery.is_certain:
+            return sample.redelivery.of + sample.source_key in self._events
+        if sample.origin is not Origin.RETAINED or not sample.source_key:
+            return False
+        return self._newest.get(sample.source_key[:_PLACE_LENGTH]) == sample.source_key
 
-        An equal key says so only where the payload has an identity or the sender says that it repeats: else an equal
-        text is an equal value, measured again.
-        """
-        return sample.may_repeat and sample.source_key in self._keys
+    def original(self, sample: Sample) -> UUID | None:
+        """Return the event that a sample likely repeats, as its sender says; None if there is none."""
+        if sample.redelivery is None:
+            return None
+        event_id = self._events.get(sample.redelivery.of + sample.source_key)
+        return None if event_id is None else UUID(bytes=event_id)
 
-    def remember(self, key: bytes) -> None:
-        """Note the key of a sample that was offered."""
-        if not key:
+    def remember(self, sample: Sample, event_id: UUID | None) -> None:
+        """Note a sample that was offered, and the event that tells of it; None: it was not worth one."""
+        if not sample.source_key:
             return
+        # Of what proves itself by its time, too: a clock that is set between two deliveries takes the proof away.
+        self._note(sample.source_key, sample.delivery, event_id)
+        if not sample.may_repeat:
+            self._note_newest(sample.source_key)
+
+    def _note(self, key: bytes, delivery: bytes, event_id: UUID | None) -> None:
+        self._put(self._keys, key, None)
+        if delivery:
+            self._put(self._events, delivery + key, None if event_id is None else event_id.bytes)
+
+    def _note_newest(self, key: bytes) -> None:
+        self._put(self._newest, key[:_PLACE_LENGTH], key)
+
+    def _put(self, known: dict[bytes, _Value], key: bytes, value: _Value) -> None:
         # To the end, if it was there.
-        self._keys.pop(key, None)
-        self._keys[key] = None
-        if len(self._keys) > self._keys_max:
-            del self._keys[next(iter(self._keys))]
+        known.pop(key, None)
+        known[key] = value
+        if len(known) > self._keys_max:
+            del known[next(iter(known))]

@@ -45,7 +45,9 @@ class SampleTemplate:
         *,
         measured_at_ms: int,
         origin: Origin,
+        repeat_of: UUID | None = None,
         source_key: bytes = b"",
+        delivery: bytes = b"",
         on_accepted: Callable[[], None] | None = None,
     ) -> Draft | None:
         """Draft the event of a sample; None if it has nothing that is published.
@@ -59,7 +61,8 @@ class SampleTemplate:
                 parts.append(value_text + _value_text(reading.value) + self._tail(point_id, reading))
         if not parts:
             return None
-        before = f"{self._head}{_time_text(measured_at_ms)}{self._clock_text()}{origin.value}"
+        said = origin.value if repeat_of is None else f'{origin.value}","repeatOf":"{repeat_of}'
+        before = f"{self._head}{_time_text(measured_at_ms)}{self._clock_text()}{said}"
         return Draft(
             stream=self._stream,
             event_id=self._new_id(),
@@ -68,6 +71,7 @@ class SampleTemplate:
             encode=partial(_encode, before.encode(), ",".join(parts).encode(), self._metadata),
             device_id=self._device_id,
             source_key=source_key,
+            delivery=delivery,
             on_accepted=on_accepted,
         )
 

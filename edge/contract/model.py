@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from edge.domain.clock import unix_ms_of
 from edge.domain.identifier import IDENTIFIER_PATTERN
@@ -58,15 +59,17 @@ class Model(BaseModel):
         return dumped
 
 
+# What a schema says of `clock`; a model that adds a rule of its own repeats it.
+CLOCK_RULE: JsonDict = {
+    "if": {"properties": {"clock": {"const": "unsynchronized"}}},
+    "then": {"required": ["uptimeMs"]},
+}
+
+
 class GatewayFact(Model):
     """What every event of the gateway starts with."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "if": {"properties": {"clock": {"const": "unsynchronized"}}},
-            "then": {"required": ["uptimeMs"]},
-        }
-    )
+    model_config = ConfigDict(json_schema_extra=CLOCK_RULE)
 
     site_id: Identifier = Field(description="The greenhouse.")
     gateway_id: Identifier = Field(description="The daemon at it; the site's id unless two boxes share a site.")

@@ -5,7 +5,18 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StrictStr, model_validator
 from pydantic.config import JsonDict
 
-from edge.contract.model import Boolean, Count, DeviceFact, GatewayFact, Identifier, Integer, Model, Number, Timestamp
+from edge.contract.model import (
+    CLOCK_RULE,
+    Boolean,
+    Count,
+    DeviceFact,
+    GatewayFact,
+    Identifier,
+    Integer,
+    Model,
+    Number,
+    Timestamp,
+)
 from edge.domain.reading import BAD_REASONS, Origin, Quality, Reason
 
 # An object with a rule, not a union of three models: consumers' code generators cope better with one type.
@@ -35,6 +46,17 @@ _READING_RULES: JsonDict = {
                 },
             },
         },
+    ]
+}
+
+
+_REDELIVERY_RULE: JsonDict = {
+    "allOf": [
+        {
+            "if": {"properties": {"origin": {"const": Origin.REDELIVERED.value}}},
+            "then": {"required": ["repeatOf"], "properties": {"repeatOf": {"type": "string"}}},
+            "else": {"properties": {"repeatOf": {"type": "null"}}},
+        }
     ]
 }
 
@@ -72,14 +94,30 @@ class Previous(Model):
 class SensorReadingReceived(GatewayFact):
     """One sample of one device: one time, one or more points. A point that is missing was not reported, never bad."""
 
+    model_config = ConfigDict(json_schema_extra={**CLOCK_RULE, **_REDELIVERY_RULE})
+
     device_id: Identifier
     measured_at: Timestamp
-    origin: Origin = Field(description="Measured now, back-filled by the device, or retained by a broker.")
+    origin: Origin = Field(
+        description="Measured now, back-filled by the device, retained by a broker, or redelivered: sent again by a"
+        " broker that had no acknowledgement, and recorded though the event repeatOf may tell of the same message."
+    )
+    repeat_of: UUID | None = Field(
+        default=None,
+        description="The event that this one may repeat; there exactly when the origin is redelivered. Count both, and"
+        " a message may be counted twice; leave this one out, and a message may be missing.",
+    )
     sequence: Count = Field(description="Counts the device's samples within the run.")
     previous: Previous | None = Field(
         default=None, description="On the first sample of a run, if there was an earlier one."
     )
     readings: dict[str, ReadingData] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _name_the_original(self) -> "SensorReadingReceived":
+        if (self.origin is Origin.REDELIVERED) != (self.repeat_of is not None):
+            raise ValueError("repeatOf is there exactly when the origin is redelivered")
+        return self
 
 
 class ReadingsDropped(DeviceFact):

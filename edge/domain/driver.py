@@ -120,6 +120,17 @@ class WindowedDriver(Protocol):
         """How many messages may be unacknowledged before the sender waits; asked after each opening."""
 
 
+@runtime_checkable
+class RecallingDriver(Protocol):
+    """A PushedDriver, besides, whose sender says of a message that it was sent before."""
+
+    def recall(self, deliveries: Sequence[bytes]) -> None:
+        """Learn, before the first `open`, by which deliveries samples came that are on disk; the oldest first.
+
+        Those of other connections are among them.
+        """
+
+
 # A topic has at most so many bytes (MQTT 5.0, 1.5.4).
 SEEN_TEXT_LENGTH_MAX = 65_535
 

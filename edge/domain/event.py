@@ -83,6 +83,7 @@ class Draft:
     # Telemetry has the device whose sequence it counts in; control events have None.
     device_id: str | None = None
     source_key: bytes = b""
+    delivery: bytes = b""
     # Called in the event loop after the commit, in the order of acceptance. Must not block or raise.
     on_accepted: Callable[[], None] | None = None
     # What its commit also remembers (an alarm raised, a device lost) or forgets: event and memory are never apart. The

@@ -13,6 +13,8 @@ Value: TypeAlias = float | int | bool | str
 
 # A driver may give a sample an identity of at most this many bytes; it is kept in the outbox and never sent.
 SOURCE_KEY_LENGTH_MAX = 16
+# So it is with the name of a delivery, which has this many bytes or none.
+DELIVERY_LENGTH = 8
 # A point's text is a word or a serial number. An event with a few longer ones would be more than an event store takes.
 TEXT_LENGTH_MAX = 1024
 # 9999-12-31T23:59:59.999Z: no RFC 3339 time is later.
@@ -44,11 +46,16 @@ BAD_REASONS = frozenset({Reason.SENSOR_FAULT, Reason.COMM_ERROR, Reason.WARMING_
 
 
 class Origin(StrEnum):
-    """How a sample reached us: measured now, back-filled by the device, or retained by a broker."""
+    """How a sample reached us: measured now, back-filled by the device, retained by a broker, or sent again by one.
+
+    Redelivered: the sender says that it sent the message before, and an equal one was recorded, but nothing proves that
+    it was this one. It is recorded, so that nothing is lost, and named, so that nothing is counted twice unseen.
+    """
 
     LIVE = "live"
     HISTORY = "history"
     RETAINED = "retained"
+    REDELIVERED = "redelivered"
 
 
 _READING_TYPES = FieldTypes(
@@ -96,6 +103,16 @@ def bad(reason: Reason, unit: str | None) -> Reading:
     return Reading(value=None, unit=unit, quality=Quality.BAD, reason=reason)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redelivery:
+    """A sender says that it sent this message before. Whether that arrived, only its receiver can know."""
+
+    # The name of the earlier delivery that it may be.
+    of: bytes
+    # Whether the earlier delivery, if it said the same, was this message beyond doubt.
+    is_certain: bool
+
+
 _SAMPLE_TYPES = FieldTypes(
     device_id=(str,),
     readings=(dict,),
@@ -103,7 +120,10 @@ _SAMPLE_TYPES = FieldTypes(
     origin=(Origin,),
     source_key=(bytes,),
     may_repeat=(bool,),
+    delivery=(bytes,),
+    redelivery=(Redelivery, NoneType),
 )
+_REDELIVERY_TYPES = FieldTypes(of=(bytes,), is_certain=(bool,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +140,15 @@ class Sample:
     measured_at_ms: int | None = None
     origin: Origin = Origin.LIVE
     # The same for each arrival of the same message for the same device (a hash of at most 16 bytes); b"" = unknown.
+    # Of a device whose values a broker retains, the first half is the same for all that is said in the same place.
     source_key: bytes = b""
-    # Whether a known source key means that this sample came before: its key is the payload's own identity or time, or
-    # the sender says that it repeats. Without, an equal text is an equal value measured again.
+    # Whether a known source key means that this sample came before: its key is the payload's own identity or time.
+    # Without, an equal text is an equal value measured again.
     may_repeat: bool = False
+    # The driver's name of the arrival that brought it (8 bytes); b"" = its sender never says that it sends again.
+    delivery: bytes = b""
+    # None: as far as the sender knows, it was never sent before.
+    redelivery: Redelivery | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.readings, (dict, Mapping)):
@@ -136,6 +161,8 @@ class Sample:
             raise ValueError("a sample has at least one reading; a device that said nothing gave no sample")
         if len(self.source_key) > SOURCE_KEY_LENGTH_MAX:
             raise ValueError(f"source_key has at most {SOURCE_KEY_LENGTH_MAX} bytes")
+        if self.delivery and (len(self.delivery) != DELIVERY_LENGTH or not self.source_key):
+            raise ValueError(f"delivery has {DELIVERY_LENGTH} bytes or none, and stands beside a source_key")
 
     def check(self) -> None:
         """Raise TypeError or ValueError, naming the field, if a field is not what it must be.
@@ -144,6 +171,10 @@ class Sample:
         driver may call it as well.
         """
         _SAMPLE_TYPES.check(self)
+        if self.redelivery is not None:
+            _REDELIVERY_TYPES.check(self.redelivery)
+        if self.origin is Origin.REDELIVERED:
+            raise ValueError("origin is redelivered; that is for the collector to say")
         for point_id, reading in self.readings.items():
             if type(point_id) is not str or type(reading) is not Reading:
                 got = f"{type(point_id).__name__} to {type(reading).__name__}"

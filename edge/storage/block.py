@@ -3,7 +3,9 @@
     body = format (1 byte), the last 10 bytes of every event id, then zlib over the columns below
 
 The random part of the ids stays outside: it does not compress, and it would spoil the code for what does. Metadata is
-nearly the same in all events of a run: a block holds each distinct text once, without the position it ends with.
+nearly the same in all events of a run: a block holds each distinct text once, without the position it ends with. The
+names of deliveries are nearly the same, too, but in two bytes: they are written byte by byte, like the times of the ids.
+Format 2 has these names. A block without any is written in format 1, as it always was.
 
 The checksum is 8 bytes of BLAKE2b over the row's numbers and its body. SQLite has none of its own and its
 integrity_check misses two of three flipped bits; 32 bits of a CRC would miss one damaged block in four thousand million,
@@ -19,15 +21,17 @@ from itertools import accumulate, pairwise, repeat
 from typing import NamedTuple
 from uuid import UUID
 
+from edge.domain.reading import DELIVERY_LENGTH
 from edge.storage.entry import Entry
 from edge.storage.errors import BlockDamaged
 
-FORMAT = 1
+FORMAT_WITHOUT_DELIVERIES = 1
+FORMAT = 2
 CHECKSUM_SIZE = 8
 COMPRESSION_LEVEL = 6
 
 # What zlib may refer back to from the first byte on: it makes a block of 5 entries a third smaller. It is a part of
-# format 1. Change a letter and no block in the field can be read any more: another dictionary is another format.
+# both formats. Change a letter and no block in the field can be read any more: another dictionary is another format.
 DICTIONARY = (
     b'"schemaVersion":1,"producer":"greenhouse-edge/0.1.0","run":"","bootId":"","siteFileDigest":"sha256:'
     b'","configVersion":,"$causationId":"","$correlationId":"","position":"unsynchronized","uptimeMs":'
@@ -74,7 +78,7 @@ def decode_block(block: Block) -> list[Entry]:
     last, first, count, committed_at_ms, checksum, body = block
     if _checksum(last, first, count, committed_at_ms, body) != checksum:
         raise BlockDamaged(last, "checksum mismatch")
-    if body[0] != FORMAT:
+    if body[0] not in {FORMAT_WITHOUT_DELIVERIES, FORMAT}:
         raise BlockDamaged(last, f"unknown format {body[0]}")
     return _unpack(body, count, first)
 
@@ -107,8 +111,12 @@ def _pack(entries: Sequence[Entry]) -> bytes:
         *(entry.source_key for entry in entries),
         *(entry.data for entry in entries),
     ]
+    has_deliveries = any(entry.delivery for entry in entries)
+    if has_deliveries:
+        parts += _pack_deliveries(entries)
     packer = zlib.compressobj(COMPRESSION_LEVEL, zdict=DICTIONARY)
-    return b"".join((bytes([FORMAT]), tails, packer.compress(b"".join(parts)), packer.flush()))
+    head = bytes([FORMAT if has_deliveries else FORMAT_WITHOUT_DELIVERIES])
+    return b"".join((head, tails, packer.compress(b"".join(parts)), packer.flush()))
 
 
 def _unpack(body: bytes, count: int, first_position: int) -> list[Entry]:
@@ -123,25 +131,26 @@ def _unpack(body: bytes, count: int, first_position: int) -> list[Entry]:
         heads[byte::_ID_HEAD] = source.take(count)
     positions = list(accumulate(gaps, lambda position, gap: position + gap + 1, initial=first_position))
     keys = [source.take(length) for length in key_lengths]
+    data = [source.take(length) for length in lengths]
+    deliveries = source.deliveries(count) if body[0] == FORMAT else [b""] * count
     return [
         Entry(
             position,
             stream,
             UUID(bytes=bytes(heads[index * _ID_HEAD : (index + 1) * _ID_HEAD]) + tail),
             types[type_number],
-            source.take(length),
+            data[index],
             _with_position(texts[text_number], position),
-            key,
+            keys[index],
+            deliveries[index],
         )
-        for index, (position, stream, tail, type_number, length, text_number, key) in enumerate(
+        for index, (position, stream, tail, type_number, text_number) in enumerate(
             zip(
                 positions,
                 streams,
                 (body[start : start + _ID_TAIL] for start in range(1, tails_end, _ID_TAIL)),
                 type_numbers,
-                lengths,
                 text_numbers,
-                keys,
                 strict=True,
             )
         )
@@ -174,6 +183,14 @@ def _pack_texts(texts: list[bytes]) -> bytes:
     return _LENGTH.pack(len(texts)) + b"".join([_LENGTH.pack(len(text)) + text for text in texts])
 
 
+def _pack_deliveries(entries: Sequence[Entry]) -> list[bytes]:
+    names = b"".join(entry.delivery for entry in entries)
+    return [
+        _pack_column([1 if entry.delivery else 0 for entry in entries]),
+        *(names[byte::DELIVERY_LENGTH] for byte in range(DELIVERY_LENGTH)),
+    ]
+
+
 class _Source:
     """The decompressed columns, taken piece by piece from the front."""
 
@@ -197,6 +214,17 @@ class _Source:
         if width == "=":
             return list(repeat(self.length(), count))
         return struct.unpack(f"<{count}{width}", self.take(count * array(width).itemsize))
+
+    def deliveries(self, count: int) -> list[bytes]:
+        are_there = self.column(count)
+        names = bytearray(sum(are_there) * DELIVERY_LENGTH)
+        for byte in range(DELIVERY_LENGTH):
+            names[byte::DELIVERY_LENGTH] = self.take(len(names) // DELIVERY_LENGTH)
+        ends = accumulate(is_there * DELIVERY_LENGTH for is_there in are_there)
+        return [
+            bytes(names[end - DELIVERY_LENGTH : end]) if is_there else b""
+            for end, is_there in zip(ends, are_there, strict=True)
+        ]
 
     def texts(self) -> list[bytes]:
         return [self.take(self.length()) for _ in range(self.length())]

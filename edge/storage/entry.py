@@ -19,6 +19,15 @@ class Entry(NamedTuple):
     metadata: bytes
     # What the driver gave with the sample; never sent.
     source_key: bytes = b""
+    delivery: bytes = b""
+
+
+class Keyed(NamedTuple):
+    """A recorded sample as its sender would send it again."""
+
+    source_key: bytes
+    delivery: bytes
+    event_id: UUID
 
 
 class Page(NamedTuple):

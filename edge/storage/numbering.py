@@ -32,7 +32,9 @@ class Numbering:
         if draft.device_id is not None and numbers.sequence is not None:
             self._sequences[draft.device_id] = numbers.sequence
         stream = self._streams.number(draft.stream)
-        return Entry(position, stream, draft.event_id, draft.type.value, data, metadata, draft.source_key)
+        return Entry(
+            position, stream, draft.event_id, draft.type.value, data, metadata, draft.source_key, draft.delivery
+        )
 
     def last_sample(self, device_id: str) -> LastSample:
         """Return the sample that got the device's newest number in this run. Raises KeyError if there is none."""

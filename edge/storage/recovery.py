@@ -14,6 +14,7 @@ from edge.storage.block import Block, decode_block
 from edge.storage.cursor_row import CursorRow, CursorRowDamaged, LastSample, decode_cursor_row, encode_cursor_row
 from edge.storage.cursors import Cursors
 from edge.storage.database import Database, Reader, Statement
+from edge.storage.entry import Keyed
 from edge.storage.errors import BlockDamaged
 from edge.storage.placement import newest_control_places
 from edge.storage.quarantine import count_quarantined
@@ -101,22 +102,26 @@ async def begin_run(database: Database, recovered: Recovered, *, run: UUID, now_
     )
 
 
-async def newest_source_keys(reader: Reader, *, count_max: int) -> list[bytes]:
-    """Return the newest source keys that the file retains, the oldest first: what a sender may send again.
+async def newest_keyed(reader: Reader, *, count_max: int) -> list[Keyed]:
+    """Return the newest samples with source keys that the file retains, the oldest first: what may be sent again.
 
     They are in forwarded blocks as well; a damaged block is passed over (the backlog tells of it).
     """
-    keys: list[bytes] = []
+    keyed: list[Keyed] = []
     before, blocks = sys.maxsize, 0
-    while len(keys) < count_max and blocks < KEY_BLOCKS_MAX:
+    while len(keyed) < count_max and blocks < KEY_BLOCKS_MAX:
         rows = await reader.fetch_all(_BLOCKS_BEFORE, (before, KEY_BLOCKS_PER_READ))
         for row in rows:
             with suppress(BlockDamaged):
-                keys += [entry.source_key for entry in reversed(decode_block(Block(*row))) if entry.source_key]
+                keyed += [
+                    Keyed(entry.source_key, entry.delivery, entry.event_id)
+                    for entry in reversed(decode_block(Block(*row)))
+                    if entry.source_key
+                ]
         if len(rows) < KEY_BLOCKS_PER_READ:
             break
         before, blocks = rows[-1][0], blocks + len(rows)
-    return keys[count_max - 1 :: -1] if len(keys) > count_max else keys[::-1]
+    return keyed[count_max - 1 :: -1] if len(keyed) > count_max else keyed[::-1]
 
 
 def cursor_statement(row: CursorRow) -> Statement:

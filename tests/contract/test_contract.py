@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,24 @@ def test_a_reading_that_contradicts_itself_is_refused_by_both(changes: dict[str,
     data = {**EXAMPLES["SensorReadingReceived"]["data"], "readings": {"t": {**GOOD, **changes}}}
     assert list(validator("SensorReadingReceived").iter_errors(data))
     with pytest.raises(ValidationError):
+        SensorReadingReceived.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("origin", "repeat_of", "is_refused"),
+    [
+        ("redelivered", "01936e00-1111-7222-8333-444455556666", False),
+        ("redelivered", None, True),
+        ("live", "01936e00-1111-7222-8333-444455556666", True),
+        ("live", None, False),
+    ],
+)
+def test_a_redelivered_sample_names_the_event_that_it_may_repeat(
+    origin: str, repeat_of: str | None, *, is_refused: bool
+) -> None:
+    data = {**EXAMPLES["SensorReadingReceived"]["data"], "origin": origin, "repeatOf": repeat_of}
+    assert bool(list(validator("SensorReadingReceived").iter_errors(data))) == is_refused
+    with pytest.raises(ValidationError) if is_refused else nullcontext():
         SensorReadingReceived.model_validate(data)
 
 

@@ -106,6 +106,7 @@ class Written:
     data: dict[str, Any]
     metadata: dict[str, Any]
     source_key: bytes
+    event_id: UUID
 
 
 class FakeOutbox:
@@ -152,6 +153,7 @@ class FakeOutbox:
                     data=json.loads(data),
                     metadata=json.loads(metadata),
                     source_key=draft.source_key,
+                    event_id=draft.event_id,
                 )
             )
         for draft in queue:

@@ -76,9 +76,7 @@ def ms(text: str) -> int:
 NOON_MS = ms("2024-05-01T12:00:00Z")
 
 
-def said(
-    topic: str, payload: object, *, received_at_ms: int = NOON_MS, is_retained: bool = False, is_repeated: bool = False
-) -> Message:
+def said(topic: str, payload: object, *, received_at_ms: int = NOON_MS, is_retained: bool = False) -> Message:
     """Make a message; what is no text is written as JSON."""
     text = payload if isinstance(payload, str) else json.dumps(payload)
     return Message(
@@ -86,7 +84,6 @@ def said(
         payload=text.encode(),
         received_at_ms=received_at_ms,
         is_retained=is_retained,
-        is_repeated=is_repeated,
     )
 
 

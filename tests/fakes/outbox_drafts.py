@@ -28,7 +28,9 @@ class Drafting:
     run: UUID = field(default_factory=uuid4)
     accepted: list[UUID] = field(default_factory=list)
 
-    def sample(self, device_id: str = "d1", *, source_key: bytes = b"", padding: int = 0) -> Draft:
+    def sample(
+        self, device_id: str = "d1", *, source_key: bytes = b"", delivery: bytes = b"", padding: int = 0
+    ) -> Draft:
         def encode(numbers: Numbers) -> tuple[bytes, bytes]:
             previous = ""
             if numbers.previous is not None:
@@ -38,7 +40,12 @@ class Drafting:
             return data.encode(), self._metadata(numbers)
 
         return self._draft(
-            f"sensorReadings-g.{device_id}", EventType.SENSOR_READING_RECEIVED, encode, device_id, source_key
+            f"sensorReadings-g.{device_id}",
+            EventType.SENSOR_READING_RECEIVED,
+            encode,
+            device_id,
+            source_key=source_key,
+            delivery=delivery,
         )
 
     def control(self, event_type: EventType = EventType.SITE_FILE_LOADED, stream: str = GATEWAY_STREAM) -> Draft:
@@ -50,7 +57,9 @@ class Drafting:
         event_type: EventType,
         encode: Callable[[Numbers], tuple[bytes, bytes]],
         device_id: str | None = None,
+        *,
         source_key: bytes = b"",
+        delivery: bytes = b"",
     ) -> Draft:
         event_id = uuid4()
         return Draft(
@@ -60,6 +69,7 @@ class Drafting:
             encode=encode,
             device_id=device_id,
             source_key=source_key,
+            delivery=delivery,
             on_accepted=lambda: self.accepted.append(event_id),
         )
 

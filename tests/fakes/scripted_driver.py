@@ -86,6 +86,9 @@ class ScriptedPushedDriver:
     def __init__(self) -> None:
         self.arrivals: asyncio.Queue[Sequence[Sample] | BaseException] = asyncio.Queue()
         self.acknowledged: list[Sample] = []
+        # What of it could be told to the sender.
+        self.acknowledged_while_open: list[Sample] = []
+        self.is_open = False
         self.accepted_error: Exception | None = None
         self.open_errors: list[Exception] = []
         self.opened = 0
@@ -96,7 +99,11 @@ class ScriptedPushedDriver:
         if self.open_errors:
             raise self.open_errors.pop(0)
         self.opened += 1
-        yield
+        self.is_open = True
+        try:
+            yield
+        finally:
+            self.is_open = False
 
     async def receive(self) -> Sequence[Sample]:
         self.receives += 1
@@ -109,6 +116,8 @@ class ScriptedPushedDriver:
         if self.accepted_error is not None:
             raise self.accepted_error
         self.acknowledged.extend(samples)
+        if self.is_open:
+            self.acknowledged_while_open.extend(samples)
 
 
 class WindowedDriver(ScriptedPushedDriver):

@@ -11,7 +11,7 @@ import pytest
 from fakes.deaf_relay import deaf_relay
 from fakes.mosquitto import Mosquitto, mosquitto, publish
 from fakes.numbered_publisher import NumberedPublisher
-from fakes.site_processes import Site, open_empty_site
+from fakes.site_processes import WAIT_S, Site, open_empty_site
 
 # With the other system tests: four processes of one test are enough for two cores.
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system")]
@@ -152,16 +152,22 @@ def test_kills_of_the_daemon_and_restarts_of_the_broker_lose_double_and_swap_no_
 
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["reconnected", "killed"])
-def test_messages_whose_acknowledgement_is_lost_come_twice_and_are_one_event_each(
-    house: Site, broker: Mosquitto, *, is_killed: bool
+@pytest.mark.parametrize("before", [0, 50], ids=["in a new session", "later"])
+def test_messages_whose_acknowledgement_is_lost_come_twice_and_are_one_event_each_or_declared(
+    house: Site, broker: Mosquitto, *, is_killed: bool, before: int
 ) -> None:
     with deaf_relay(broker.port) as line:
         write_site(house, f"mqtt://127.0.0.1:{line.port}")
         start(house, broker)
+        publish(broker.port, [message for number in range(before) for message in messages(-number)])
+        house.wait_until(lambda: len(numbers(house.events(), "plain", "framed")) == 2 * before, "what comes before")
+        house.wait_until(
+            lambda: broker.log.count("Received PUBACK from greenhouse") == 2 * before, "the broker's relief"
+        )
         # What the broker sends arrives; it never hears that it did.
         line.is_deaf = True
         publish(broker.port, [message for number in range(1, 6) for message in messages(number)])
-        house.wait_until(lambda: len(numbers(house.events(), "plain", "framed")) == 10, "their events")
+        house.wait_until(lambda: len(numbers(house.events(), "plain", "framed")) == 2 * before + 10, "their events")
         if is_killed:
             house.end("run", signal.SIGKILL)
         line.is_deaf = False
@@ -173,7 +179,16 @@ def test_messages_whose_acknowledgement_is_lost_come_twice_and_are_one_event_eac
         house.wait_until(lambda: numbers(house.events(), "framed")[-1] == 6, "what comes after them")
         stop(house)
     events = house.events()
-    assert numbers(events, "plain") == numbers(events, "framed") == [1, 2, 3, 4, 5, 6]
+    assert numbers(events, "framed")[before:] == [1, 2, 3, 4, 5, 6]
+    assert origins(events, "framed") == {"live"}
+    if before:
+        # More than the window of 40 lie between: the broker cannot have used the ids for anything else.
+        assert numbers(events, "plain")[before:] == [1, 2, 3, 4, 5, 6]
+    else:
+        assert numbers(events, "plain") == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6]
+    declared = [event for event in of_device(events, "plain") if event["data"].get("origin") == "redelivered"]
+    originals = of_device(events, "plain")[1:6]
+    assert [event["data"]["repeatOf"] for event in declared] == ([] if before else [each["id"] for each in originals])
 
 
 def test_retained_values_availability_and_new_members_of_a_group_come_into_the_store(
@@ -212,3 +227,49 @@ def test_an_adopted_device_is_known_after_a_kill_and_described_once(house: Site,
     house.wait_until(lambda: numbers(house.events(), "node-north") == [1, 2], "what came meanwhile")
     stop(house)
     assert types(house.events(), "node-north").count("DeviceDescribed") == 1
+
+
+def played(count: int) -> list[tuple[str, str]]:
+    """So many messages of one of seven values, as a device sends them whose payload has neither time nor counter."""
+    return [("plain/counter", json.dumps({"count": number * number % 7})) for number in range(count)]
+
+
+def seen_values(messages_sent: Sequence[tuple[str, str]]) -> list[object]:
+    return [json.loads(payload)["count"] for _, payload in messages_sent]
+
+
+def wait_for_last(house: Site, messages_sent: Sequence[tuple[str, str]]) -> None:
+    last = seen_values(messages_sent)[-1:]
+    house.wait_until(lambda: numbers(house.events(), "plain")[-1:] == last, "what was sent last")
+
+
+def origins(events: Sequence[dict[str, Any]], device_id: str) -> set[str]:
+    return {event["data"]["origin"] for event in of_device(events, device_id) if "readings" in event["data"]}
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+def test_what_was_under_way_to_a_daemon_that_ended_is_kept_though_all_of_it_was_said_before(
+    house: Site, broker: Mosquitto, end: signal.Signals
+) -> None:
+    sent = played(200)
+    start(house, broker)
+    publish(broker.port, sent)
+    house.wait_until(lambda: len(numbers(house.events(), "plain")) == len(sent), "the first messages")
+    for _ in range(4):
+        more = played(60)
+        # It reads nothing any more; the broker sends on, up to its window.
+        daemon = house.processes.pop("run")
+        daemon.send_signal(signal.SIGSTOP)
+        publish(broker.port, more)
+        daemon.send_signal(end)
+        daemon.send_signal(signal.SIGCONT)
+        daemon.wait(WAIT_S)
+        sent += more
+        start(house, broker)
+        last = ("plain/counter", json.dumps({"count": len(sent)}))
+        publish(broker.port, [last])
+        sent += [last]
+        wait_for_last(house, sent)
+    stop(house)
+    assert numbers(house.events(), "plain") == seen_values(sent)
+    assert origins(house.events(), "plain") == {"live"}

@@ -139,14 +139,15 @@ def test_what_is_in_quarantine_is_left_out_but_can_be_found(tmp_path: Path) -> N
     run_virtual(main)
 
 
-def test_a_source_key_comes_back_with_its_sample(tmp_path: Path) -> None:
+def test_a_source_key_and_a_delivery_come_back_with_their_sample(tmp_path: Path) -> None:
     async def main() -> None:
         drafting = Drafting()
         async with virtual_outbox(tmp_path) as outbox:
-            for key in (b"", b"0123456789abcdef", b"k"):
-                outbox.offer(drafting.sample(source_key=key))
+            sent = [(b"", b""), (b"0123456789abcdef", b"delivery"), (b"k", b"")]
+            for key, delivery in sent:
+                outbox.offer(drafting.sample(source_key=key, delivery=delivery))
             await outbox.flush()
-            assert [entry.source_key for entry in await all_entries(outbox)] == [b"", b"0123456789abcdef", b"k"]
+            assert [(entry.source_key, entry.delivery) for entry in await all_entries(outbox)] == sent
 
     run_virtual(main)
 

@@ -1,10 +1,11 @@
+import struct
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.storage.block import FORMAT, Block, decode_block, encode_block
+from edge.storage.block import FORMAT, FORMAT_WITHOUT_DELIVERIES, Block, _checksum, decode_block, encode_block
 from edge.storage.entry import Entry
 from edge.storage.errors import BlockDamaged
 
@@ -28,15 +29,23 @@ def entries(draw: st.DrawFn) -> list[Entry]:
                 draw(st.binary(max_size=300)),
                 metadata,
                 draw(st.binary(max_size=16)),
+                draw(st.sampled_from([b"", b"delivery"]) | st.binary(min_size=8, max_size=8)),
             )
         )
         position += draw(st.integers(1, 300))
     return result
 
 
-def sample(position: int, *, data: bytes = b'{"value":1}', metadata: bytes | None = None) -> Entry:
+def sample(
+    position: int,
+    *,
+    data: bytes = b'{"value":1}',
+    metadata: bytes | None = None,
+    key: bytes = b"",
+    delivery: bytes = b"",
+) -> Entry:
     metadata = b'{"position":%d}' % position if metadata is None else metadata
-    return Entry(position, 3, UUID(int=position << 64 | 7), "SensorReadingReceived", data, metadata)
+    return Entry(position, 3, UUID(int=position << 64 | 7), "SensorReadingReceived", data, metadata, key, delivery)
 
 
 @given(entries(), st.integers(0, 2**42))
@@ -89,7 +98,28 @@ def test_blocks_written_by_the_first_release_can_still_be_read() -> None:
     body = bytes.fromhex(FIRST_BODY)
     block = Block(2, 1, 2, 1_795_428_000_000, bytes.fromhex(FIRST_CHECKSUM), body)
     assert decode_block(block) == first_entries()
-    assert FORMAT == 1
+
+
+def test_what_no_sender_can_send_again_is_written_as_the_first_release_wrote_it() -> None:
+    block = encode_block(first_entries(), committed_at_ms=1_795_428_000_000)
+    assert block.body[0] == FORMAT_WITHOUT_DELIVERIES == 1
+    with_delivery = [*first_entries(), sample(3, delivery=b"delivery")]
+    assert encode_block(with_delivery, committed_at_ms=1).body[0] == FORMAT == 2
+
+
+def test_a_block_of_a_format_that_is_not_known_is_called_damaged() -> None:
+    body = bytes([FORMAT + 1]) + encode_block([sample(5)], committed_at_ms=1).body[1:]
+    with pytest.raises(BlockDamaged, match="unknown format 3"):
+        decode_block(Block(5, 5, 1, 1, _checksum(5, 5, 1, 1, body), body))
+
+
+def test_the_names_of_deliveries_take_some_three_bytes_each() -> None:
+    names = [bytes.fromhex("a1b2c3d4") + struct.pack(">HH", 4000 + n, 900 + n) for n in range(100)]
+    plain = encode_block([sample(n, key=b"%016d" % n) for n in range(100)], committed_at_ms=1)
+    named = encode_block(
+        [sample(n, key=b"%016d" % n, delivery=name) for n, name in enumerate(names)], committed_at_ms=1
+    )
+    assert len(named.body) - len(plain.body) < 3 * 100
 
 
 def first_entries() -> list[Entry]:

@@ -11,7 +11,7 @@ from edge.domain.settings import OutboxSettings
 from edge.storage.cursors import Cursor
 from edge.storage.database import Statement
 from edge.storage.outbox import Outbox
-from edge.storage.recovery import KEY_BLOCKS_MAX, newest_source_keys
+from edge.storage.recovery import KEY_BLOCKS_MAX, newest_keyed
 from fakes.inline_sqlite import InlineConnect, disk_error, ignore
 from fakes.outbox_drafts import Drafting, all_entries, as_after_power_cut, virtual_outbox
 from fakes.virtual_time import run_virtual
@@ -264,24 +264,27 @@ def test_keeping_forwarded_entries_is_not_a_matter_of_the_cursors(tmp_path: Path
     run_virtual(main)
 
 
-def test_the_newest_source_keys_are_found_in_forwarded_blocks_as_well(tmp_path: Path) -> None:
+def test_the_newest_keyed_are_found_in_forwarded_blocks_as_well(tmp_path: Path) -> None:
     async def main() -> None:
         drafting = Drafting()
         keys = [b"%d" % number for number in range(100)]
         async with virtual_outbox(tmp_path) as outbox:
             for start in range(0, 100, 5):
                 for key in keys[start : start + 5]:
-                    outbox.offer(drafting.sample("a", source_key=key))
+                    outbox.offer(drafting.sample("a", source_key=key, delivery=b"%08d" % int(key)))
                     # What a wire was asked has none.
                     outbox.offer(drafting.sample("b"))
                 await outbox.flush()
             acknowledge(outbox, STREAM_A, revision=99, position=200)
             crashed = as_after_power_cut(tmp_path, tmp_path / "crashed")
         async with virtual_outbox(crashed) as outbox:
-            assert await newest_source_keys(outbox.database, count_max=1000) == keys
-            assert await newest_source_keys(outbox.database, count_max=7) == keys[-7:]
+            found = await newest_keyed(outbox.database, count_max=1000)
+            assert [keyed.source_key for keyed in found] == keys
+            assert [keyed.delivery for keyed in found] == [b"%08d" % number for number in range(100)]
+            assert [keyed.event_id for keyed in found] == drafting.accepted[::2]
+            assert await newest_keyed(outbox.database, count_max=7) == found[-7:]
             await outbox.database.write([Statement("UPDATE blocks SET body = x'00' WHERE last_position = 190")])
-            assert await newest_source_keys(outbox.database, count_max=1000) == [*keys[:90], *keys[95:]]
+            assert await newest_keyed(outbox.database, count_max=1000) == [*found[:90], *found[95:]]
 
     run_virtual(main)
 
@@ -290,12 +293,12 @@ def test_looking_for_source_keys_ends_where_a_site_has_hardly_any(tmp_path: Path
     async def main() -> None:
         drafting = Drafting()
         async with virtual_outbox(tmp_path) as outbox:
-            assert await newest_source_keys(outbox.database, count_max=10) == []
+            assert await newest_keyed(outbox.database, count_max=10) == []
             outbox.offer(drafting.sample("a", source_key=b"old"))
             for _ in range(KEY_BLOCKS_MAX + 16):
                 await outbox.flush()
                 outbox.offer(drafting.sample("b"))
             await outbox.flush()
-            assert await newest_source_keys(outbox.database, count_max=10) == []
+            assert await newest_keyed(outbox.database, count_max=10) == []
 
     run_virtual(main)

@@ -9,7 +9,7 @@ from drivers.mqtt.driver import MqttDriver
 from drivers.mqtt.link import PACKET_LENGTH_MAX
 from drivers.mqtt.options import Protocol
 from edge.domain.driver import ConnectionLost
-from edge.domain.reading import Sample
+from edge.domain.reading import Redelivery, Sample
 from fakes.mosquitto import Mosquitto, mosquitto, publish
 from fakes.mqtt_connection import device
 from fakes.mqtt_run import WAIT_S, driver_at, drop, samples_of, say, send, text, told_by, until, values
@@ -39,11 +39,15 @@ async def test_what_was_not_accepted_when_the_process_died_comes_again(broker: M
         await say(broker, 1.0, 2.0, 3.0)
         first = await samples_of(driver, 3)
         await drop(driver)
-    again = await redelivered(driver_at(broker, BENCH, protocol=protocol), broker)
+    restarted = driver_at(broker, BENCH, protocol=protocol)
+    # The first of them had come to the disk.
+    restarted.recall([first[0].delivery])
+    again = await redelivered(restarted, broker)
     assert values(again) == [1.0, 2.0, 3.0]
     assert [sample.source_key for sample in again] == [sample.source_key for sample in first]
-    assert all(sample.may_repeat for sample in again)
-    assert not any(sample.may_repeat for sample in first)
+    # So early in a session nothing is certain.
+    assert [sample.redelivery for sample in again] == [Redelivery(of=first[0].delivery, is_certain=False), None, None]
+    assert [sample.redelivery for sample in first] == [None, None, None]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -110,8 +114,34 @@ async def test_what_the_broker_sent_into_a_broken_connection_is_no_repetition(
         again = await samples_of(driver, 2)
     # Both marked by the broker; of the second, no byte had been read.
     assert broker.log.count("(d1, q1") == 2
-    assert [(sample.may_repeat, *values([sample])) for sample in again] == [(True, 2.0), (False, 1.0)]
+    assert values(again) == [2.0, 1.0]
+    assert [sample.redelivery for sample in again] == [Redelivery(of=first[1].delivery, is_certain=True), None]
     assert again[1].source_key == first[0].source_key
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_what_came_by_a_session_that_the_broker_has_lost_is_never_repeated(
+    tmp_path: Path, protocol: Protocol
+) -> None:
+    with mosquitto(tmp_path) as broker:
+        driver = driver_at(broker, BENCH, protocol=protocol)
+        async with driver.open():
+            await say(broker, 1.0)
+            await samples_of(driver, 1)
+            broker.kill()
+            with pytest.raises(ConnectionLost):
+                await told_by(driver)
+        # It had written nothing down.
+        broker.start()
+        async with driver.open():
+            await say(broker, 1.0)
+            await samples_of(driver, 1)
+            await drop(driver)
+        async with driver.open():
+            (again,) = await samples_of(driver, 1)
+    assert broker.log.count("(d1, q1") == 1
+    assert again.redelivery is not None
+    assert again.redelivery.of != again.delivery
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

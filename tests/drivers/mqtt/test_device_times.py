@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from drivers.mqtt.device import DeviceMessages
-from edge.domain.reading import Origin, Quality, Reason
+from edge.domain.reading import Origin, Quality, Reason, Redelivery
 from fakes.mqtt_site import (
     FLAT,
     NOON_MS,
@@ -159,12 +160,25 @@ def test_a_frame_counter_of_zero_is_left_out_and_still_counts(load_site: LoadSit
     assert zero.source_key != only(device, said("up", uplink("0367FA00", session_key_id="AX", f_cnt=1))).source_key
 
 
-def test_an_equal_text_is_an_equal_value_unless_the_sender_says_that_it_repeats(messages: Messages) -> None:
+def test_an_equal_text_is_an_equal_value_and_says_by_which_delivery_it_came(messages: Messages) -> None:
     device = messages(FLAT)
-    first = only(device, said("bench1", {"ec": 2.1}))
-    again = only(device, said("bench1", {"ec": 2.1}, is_repeated=True))
+    message = said("bench1", {"ec": 2.1})
+    redelivery = Redelivery(of=b"the one ", is_certain=False)
+    first = only(device, replace(message, delivery=b"the one "))
+    again = only(device, replace(message, delivery=b"another ", redelivery=redelivery))
     assert first.source_key == again.source_key
-    assert (first.may_repeat, again.may_repeat) == (False, True)
+    assert (first.may_repeat, again.may_repeat) == (False, False)
+    assert (first.delivery, first.redelivery) == (b"the one ", None)
+    assert (again.delivery, again.redelivery) == (b"another ", redelivery)
+
+
+def test_what_is_said_in_one_place_shares_the_first_half_of_its_key(messages: Messages) -> None:
+    device = messages('topic = "farm/#"\n[connection.device.point.ec]\n')
+    one, other = (only(device, said("farm/a", {"ec": ec})).source_key for ec in (1, 2))
+    assert one[:8] == other[:8]
+    assert one[:8] != only(device, said("farm/b", {"ec": 1})).source_key[:8]
+    retained = only(device, said("farm/a", {"ec": 1}, is_retained=True))
+    assert retained.source_key == one
 
 
 def test_the_key_tells_devices_topics_and_payloads_apart(messages: Messages) -> None:
