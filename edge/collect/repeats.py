@@ -49,7 +49,7 @@ class Repeats:
             return True
         if sample.redelivery is not None and sample.redelivery.is_certain:
             return sample.redelivery.of + sample.source_key in self._events
-        if sample.origin is not Origin.RETAINED or not sample.source_key:
+        if sample.origin is not Origin.RETAINED:
             return False
         return self._newest.get(sample.source_key[:_PLACE_LENGTH]) == sample.source_key
 

@@ -70,6 +70,10 @@ class Broker:
     def reconnected(self) -> list[tuple[int, bool, Sent]]:
         return [(packet_id, True, message) for packet_id, message in self.in_flight.items()]
 
+    def restored(self) -> list[tuple[int, bool, Sent]]:
+        """What it sends after its own restart, if it did not keep that it had sent it."""
+        return [(packet_id, False, message) for packet_id, message in self.in_flight.items()]
+
     def next(self) -> list[tuple[int, bool, Sent]]:
         """What it sends now: as much as the window allows."""
         sent = []

@@ -26,6 +26,7 @@ id = "broker"
 driver = "mqtt"
 url = "{broker}"
 inflight_max = 40
+protocol = "{protocol}"
   [[connection.device]]
   id = "plain"
   topic = "plain/counter"
@@ -53,8 +54,8 @@ inflight_max = 40
 """
 
 
-def write_site(site: Site, url: str) -> None:
-    site.site_file.write_text(SITE.format(event_store=site.event_store_uri, broker=url))
+def write_site(site: Site, url: str, *, protocol: str = "auto") -> None:
+    site.site_file.write_text(SITE.format(event_store=site.event_store_uri, broker=url, protocol=protocol))
 
 
 @pytest.fixture
@@ -215,6 +216,41 @@ def test_retained_values_availability_and_new_members_of_a_group_come_into_the_s
     for name in ("node-north", "node-south"):
         assert types(events, name)[:2] == ["DeviceDescribed", "SensorReadingReceived"]
     assert not of_device(events, "node-west")
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_what_the_broker_retains_is_recorded_once_however_often_the_daemon_starts(
+    house: Site, broker: Mosquitto, protocol: str
+) -> None:
+    write_site(house, broker.url, protocol=protocol)
+
+    def restarted() -> None:
+        stop(house)
+        start(house, broker)
+        # Behind what is retained.
+        count = len(numbers(house.events(), "plain"))
+        publish(broker.port, [("plain/counter", '{"count": 0}')])
+        house.wait_until(lambda: len(numbers(house.events(), "plain")) == count + 1, "what comes after it")
+
+    publish(broker.port, [("kept/state", '{"count": 7}')], retain=True, quality=0)
+    start(house, broker)
+    restarted()
+    restarted()
+    assert numbers(house.events(), "kept") == [7]
+    publish(broker.port, [("kept/state", '{"count": 8}')], retain=True)
+    restarted()
+    stop(house)
+    # While nobody is there, it goes back to what it was; then another daemon would be told by the retained copy only.
+    publish(broker.port, [("kept/state", '{"count": 7}')], retain=True)
+    start(house, broker)
+    restarted()
+    stop(house)
+    assert numbers(house.events(), "kept") == [7, 8, 7]
+    assert [event["data"]["origin"] for event in of_device(house.events(), "kept") if "readings" in event["data"]] == [
+        "retained",
+        "live",
+        "live",
+    ]
 
 
 def test_an_adopted_device_is_known_after_a_kill_and_described_once(house: Site, broker: Mosquitto) -> None:

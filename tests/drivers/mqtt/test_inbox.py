@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,3 +98,35 @@ def test_a_message_without_packet_id_is_only_forgotten() -> None:
     delivery.owed -= 1
     assert inbox.released() == []
     assert not inbox.is_full
+
+
+def again(inbox: Inbox, said: Message, packet_id: int) -> Message:
+    """Let the message arrive on the next connection, with DUP."""
+    inbox.connected(is_resumed=True)
+    inbox.arrived(replace(said, is_repeated=True), packet_id)
+    delivery = inbox.next()
+    assert delivery is not None
+    return delivery.message
+
+
+def test_a_copy_that_comes_again_alone_is_known_as_its_message() -> None:
+    inbox = Inbox(inflight_max=10)
+    inbox.arrived(message(1), 7)
+    inbox.copied(message(1), 8)
+    first = inbox.next()
+    assert first is not None
+    redelivery = again(inbox, message(1), 8).redelivery
+    assert redelivery is not None
+    assert redelivery.of == first.message.delivery
+
+
+def test_what_could_not_be_read_has_used_its_packet_id() -> None:
+    inbox = Inbox(inflight_max=10)
+    inbox.arrived(message(1), 7)
+    first = inbox.next()
+    assert first is not None
+    inbox.unreadable(message(2), "too long", 7)
+    inbox.next()
+    redelivery = again(inbox, message(1), 7).redelivery
+    assert redelivery is not None
+    assert redelivery.of != first.message.delivery

@@ -1,7 +1,7 @@
 """What DUP is worth, against brokers that give their ids in every way MQTT allows."""
 
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 import pytest
@@ -162,6 +162,18 @@ def test_a_message_under_an_id_that_said_something_else_is_news() -> None:
     door.cut()
     door.catch_up()
     assert recorded(door, 3) == [("open", NEWS), ("closed", NEWS), ("open", NEWS)]
+
+
+def test_what_comes_again_without_a_mark_is_news() -> None:
+    door = gateway(counting())
+    settled(door, 100)
+    say(door, "0")
+    door.flow()
+    door.cut()
+    door.on_the_line = deque(door.broker.restored())
+    door.catch_up()
+    assert recorded(door, 1) == [("0", NEWS)]
+    assert len(door.events) == 101
 
 
 def test_a_broker_that_renumbers_what_it_sends_again_loses_nothing() -> None:
