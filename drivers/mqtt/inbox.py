@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from drivers.mqtt.device import Message
-from drivers.mqtt.redelivery import Redeliveries
-from edge.domain.reading import Sample
+from drivers.mqtt.redelivery import Redeliveries, Verdict
+from edge.domain.reading import Redelivery, Sample
 
 # As many messages of some hundred bytes as may wait are far below this; some dozen pictures are not.
 WAITING_BYTES_MAX = 4 * 1024 * 1024
+# A broker sends again all that it has to when we connect, without a pause.
+DOUBT_S = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +26,7 @@ class Delivery:
     message: Message
     # 0: the broker wants no acknowledgement.
     packet_id: int
+    verdict: Verdict | None = None
     # Why it could not be taken; empty = it could.
     trouble: str = ""
     # Devices that have not looked at it, and samples of it that are not accepted. The first is the routing itself.
@@ -72,8 +75,8 @@ class Inbox:
 
     def arrived(self, message: Message, packet_id: int) -> None:
         """Take a message in."""
-        name, redelivery = self._redeliveries.arrived(packet_id, is_marked=message.is_repeated)
-        self._take_in(Delivery(replace(message, delivery=name, redelivery=redelivery), packet_id))
+        name, verdict = self._redeliveries.arrived(packet_id, is_marked=message.is_repeated)
+        self._take_in(Delivery(replace(message, delivery=name), packet_id, verdict))
 
     def copied(self, message: Message, packet_id: int) -> None:
         """Take in another copy of what came: nobody looks at it."""
@@ -85,7 +88,7 @@ class Inbox:
     def unreadable(self, message: Message, trouble: str, packet_id: int) -> None:
         """Take in that there was a message."""
         self._redeliveries.arrived(packet_id, is_marked=message.is_repeated)
-        self._take_in(Delivery(message, packet_id, trouble))
+        self._take_in(Delivery(message, packet_id, trouble=trouble))
 
     def subscribed(self) -> None:
         """Note that from now on everything comes that was asked for."""
@@ -121,13 +124,25 @@ class Inbox:
             await self.wait()
 
     async def wait(self) -> None:
-        """Wait for anything new."""
+        """Wait for anything new, or for the end of a doubt."""
         self._has_news.clear()
-        await self._has_news.wait()
+        try:
+            async with asyncio.timeout(DOUBT_S if self._waiting else None):
+                await self._has_news.wait()
+        except TimeoutError:
+            self._redeliveries.decide(is_certain=False)
 
     def next(self) -> Delivery | None:
-        """Return the next message that nobody looked at; None if there is none."""
-        return self._waiting.popleft() if self._waiting else None
+        """Return the next message that nobody looked at; None if there is none, or what comes next must tell what it is."""
+        if not self._waiting:
+            return None
+        delivery, verdict = self._waiting[0], self._waiting[0].verdict
+        if verdict is not None:
+            if verdict.is_certain is None:
+                return None
+            redelivery = Redelivery(of=verdict.of, is_certain=verdict.is_certain)
+            delivery.message = replace(delivery.message, redelivery=redelivery)
+        return self._waiting.popleft()
 
     def owe(self, delivery: Delivery, samples: Sequence[Sample]) -> None:
         """Note that a message is not done before these samples are accepted."""

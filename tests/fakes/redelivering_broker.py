@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from drivers.mqtt.device import Message
+from drivers.mqtt.inbox import Delivery, Inbox
 from drivers.mqtt.redelivery import Redeliveries
 from edge.collect.repeats import Repeats
 from edge.domain.reading import Reading, Sample
@@ -95,6 +97,8 @@ class Gateway:
     broker: Broker
     # On their way to us; and unacknowledged here, (packet id, what was taken from it, its event).
     on_the_line: deque[tuple[int, bool, Sent]] = field(default_factory=deque)
+    # Arrived, and not looked at.
+    waiting: deque[Sent] = field(default_factory=deque)
     uncommitted: list[tuple[int, Keyed | None, tuple[Sent, UUID | None] | None]] = field(default_factory=list)
     to_acknowledge: deque[int] = field(default_factory=deque)
     # What is on disk: keys with deliveries, and each event with its message and the event that it may repeat.
@@ -118,7 +122,9 @@ class Gateway:
         self.is_deaf = False
         self.on_the_line = deque(self.broker.reconnected())
         self.to_acknowledge.clear()
-        self.redeliveries.connected(is_resumed=True)
+        self.waiting.clear()
+        self.inbox = Inbox(inflight_max=65_535, redeliveries=self.redeliveries)
+        self.inbox.connected(is_resumed=True)
 
     def flow(self) -> None:
         """Let the broker send what it may."""
@@ -126,30 +132,45 @@ class Gateway:
 
     def read(self, count: int) -> None:
         for _ in range(min(count, len(self.on_the_line))):
-            self._take(*self.on_the_line.popleft())
+            packet_id, is_marked, message = self.on_the_line.popleft()
+            payload = message.says.encode()
+            self.inbox.arrived(
+                Message(topic="door", payload=payload, is_repeated=is_marked, received_at_ms=0), packet_id
+            )
+            self.waiting.append(message)
+        self._look()
 
-    def _take(self, packet_id: int, is_marked: bool, message: Sent) -> None:
-        delivery, redelivery = self.redeliveries.arrived(packet_id, is_marked=is_marked)
+    def wait(self) -> None:
+        """Let so much time pass that nothing more is expected to come again."""
+        self.redeliveries.decide(is_certain=False)
+        self._look()
+
+    def _look(self) -> None:
+        while (delivery := self.inbox.next()) is not None:
+            self._take(delivery, self.waiting.popleft())
+
+    def _take(self, delivery: Delivery, message: Sent) -> None:
         if not message.is_sample:
-            self.uncommitted.append((packet_id, None, None))
+            self.uncommitted.append((delivery.packet_id, None, None))
             return
         sample = Sample(
             device_id="door",
             readings={"state": Reading(value=message.says, unit=None)},
             source_key=message.says.encode().ljust(16),
-            delivery=delivery,
-            redelivery=redelivery,
+            delivery=delivery.message.delivery,
+            redelivery=delivery.message.redelivery,
         )
         original = self.repeats.original(sample)
         if self.repeats.repeats(sample):
             self.repeats.remember(sample, original)
             self.repeated.append(message)
-            self.uncommitted.append((packet_id, None, None))
+            self.uncommitted.append((delivery.packet_id, None, None))
             return
         self._events_made += 1
         event_id = UUID(int=self._events_made)
         self.repeats.remember(sample, event_id)
-        self.uncommitted.append((packet_id, Keyed(sample.source_key, delivery, event_id), (message, original)))
+        keyed = Keyed(sample.source_key, sample.delivery, event_id)
+        self.uncommitted.append((delivery.packet_id, keyed, (message, original)))
 
     def commit(self) -> None:
         for packet_id, keyed, event in self.uncommitted:
@@ -180,6 +201,7 @@ class Gateway:
         while self.broker.queue or self.broker.in_flight:
             self.flow()
             self.read(len(self.on_the_line))
+            self.wait()
             self.commit()
             self.acknowledge(len(self.to_acknowledge))
             if self.is_deaf:

@@ -1,5 +1,6 @@
 """The order of acknowledgement, against a model that looks at all messages each time."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.mqtt.device import Message
-from drivers.mqtt.inbox import WAITING_BYTES_MAX, Delivery, Inbox
+from drivers.mqtt.inbox import DOUBT_S, WAITING_BYTES_MAX, Delivery, Inbox
+from drivers.mqtt.redelivery import Redeliveries
 from edge.domain.reading import Reading, Sample
+from fakes.virtual_time import run_virtual
 
 
 def message(number: int) -> Message:
@@ -130,3 +133,25 @@ def test_what_could_not_be_read_has_used_its_packet_id() -> None:
     redelivery = again(inbox, message(1), 7).redelivery
     assert redelivery is not None
     assert redelivery.of != first.message.delivery
+
+
+def test_what_is_in_doubt_is_handed_out_when_nothing_more_comes() -> None:
+    known = Redeliveries(window=20)
+
+    async def main() -> None:
+        before = Inbox(inflight_max=100, redeliveries=known)
+        for packet_id in range(1, 101):
+            before.arrived(message(packet_id), packet_id)
+            known.acknowledged([packet_id])
+        inbox = Inbox(inflight_max=100, redeliveries=known)
+        inbox.connected(is_resumed=True)
+        for packet_id in (98, 99):
+            inbox.arrived(replace(message(packet_id), is_repeated=True), packet_id)
+        assert inbox.next() is None
+        began_s = asyncio.get_running_loop().time()
+        await inbox.wait()
+        assert asyncio.get_running_loop().time() == began_s + DOUBT_S
+        redeliveries = [delivery.message.redelivery for delivery in iter(inbox.next, None)]
+        assert [redelivery and redelivery.is_certain for redelivery in redeliveries] == [False, False]
+
+    run_virtual(main)
