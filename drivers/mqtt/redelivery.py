@@ -98,7 +98,6 @@ class Redeliveries:
 
     def connected(self, *, is_resumed: bool) -> None:
         """Learn that there is a new connection; where the broker had lost the session, its ids begin anew."""
-        self.decide(is_certain=False)
         if not is_resumed:
             self._forget()
         self._released.clear()

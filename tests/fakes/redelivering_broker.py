@@ -188,7 +188,7 @@ class Gateway:
                 self.broker.acknowledged(packet_id)
 
     def cut(self) -> None:
-        """Lose the connection with all that is on it; what was taken here is committed, and acknowledged to nobody."""
+        """Lose the connection with all that is on it; what was taken here is committed, and never acknowledged."""
         self.commit()
         self._connect()
 

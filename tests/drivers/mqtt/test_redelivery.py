@@ -176,7 +176,7 @@ def test_what_comes_again_without_a_mark_is_news() -> None:
 
 
 def test_a_broker_that_renumbers_what_it_sends_again_loses_nothing() -> None:
-    # Against the rules, but RabbitMQ begins with 1 on each connection.
+    # Against the rules; a broker that counts anew on each connection does it.
     known = Redeliveries(window=20)
     known.connected(is_resumed=True)
     for packet_id in range(1, 101):
@@ -229,6 +229,13 @@ def test_what_comes_again_is_certain_when_one_that_was_not_acknowledged_comes_be
     assert [verdict.is_certain for verdict in verdicts(known, 100, 101)] == [True, True]
 
 
+def test_what_a_broker_sends_again_on_the_same_connection_waits_for_nothing() -> None:
+    known = hundred_acknowledged()
+    known.arrived(101, is_marked=False)
+    known.acknowledged([101])
+    assert [verdict.is_certain for verdict in verdicts(known, 101)] == [True]
+
+
 @pytest.mark.parametrize("what_follows", [(101, False), (7000, True), (1, True)])
 def test_what_comes_again_without_the_newest_stays_in_doubt(what_follows: tuple[int, bool]) -> None:
     known = hundred_acknowledged()
@@ -263,7 +270,17 @@ def test_what_came_again_and_is_not_acknowledged_since_is_certain_the_next_time(
         assert is_certain(known, 1) is expected
 
 
-def test_what_is_remembered_is_bounded_though_nothing_is_acknowledged() -> None:
+def test_an_id_that_is_used_again_on_one_connection_is_in_use() -> None:
+    known = Redeliveries(window=20)
+    known.connected(is_resumed=True)
+    known.arrived(1, is_marked=False)
+    known.acknowledged([1])
+    known.arrived(1, is_marked=False)
+    known.connected(is_resumed=True)
+    assert is_certain(known, 1)
+
+
+def test_what_is_remembered_is_bounded_whether_it_is_acknowledged_or_not() -> None:
     known = Redeliveries(window=20)
     for packet_id in range(1, 65_536, 2):
         known.arrived(packet_id, is_marked=False)
@@ -271,6 +288,11 @@ def test_what_is_remembered_is_bounded_though_nothing_is_acknowledged() -> None:
     assert len(known._numbers) == REMEMBERED_MIN
     assert len(known._open) == REMEMBERED_MIN
     assert len(known._copies) == REMEMBERED_MIN / 2
+    for packet_id in range(1, 65_536):
+        known.arrived(packet_id, is_marked=False)
+        known.acknowledged([packet_id])
+    assert len(known._released) == REMEMBERED_MIN
+    assert not known._open
 
 
 def test_a_broker_that_lost_the_session_begins_anew() -> None:
@@ -317,6 +339,35 @@ def test_a_copy_that_comes_again_is_the_message_it_copied() -> None:
     _, again = known.arrived(8, is_marked=True)
     assert again is not None
     assert again.of == second
+
+
+def test_copies_come_again_in_the_place_of_their_message() -> None:
+    known = Redeliveries(window=20)
+    known.connected(is_resumed=True)
+    names = []
+    for packet_id in (1, 3, 5):
+        names.append(known.arrived(packet_id, is_marked=False)[0])
+        known.copied(packet_id + 1, is_marked=False)
+    known.connected(is_resumed=True)
+    for packet_id in (1, 3, 5):
+        known.arrived(packet_id, is_marked=True)
+        known.copied(packet_id + 1, is_marked=True)
+    known.connected(is_resumed=True)
+    again = verdicts(known, 1, 2, 3, 4, 5, 6)
+    assert [verdict.is_certain for verdict in again] == [True] * 6
+    assert [verdict.of for verdict in again] == [name for name in names for _ in range(2)]
+
+
+def test_a_copy_of_what_an_earlier_run_took_is_known_as_that() -> None:
+    earlier = Redeliveries(window=20)
+    taken, _ = earlier.arrived(7, is_marked=False)
+    known = Redeliveries(window=20)
+    known.recall([taken])
+    known.connected(is_resumed=True)
+    known.arrived(7, is_marked=True)
+    known.copied(8, is_marked=True)
+    known.connected(is_resumed=True)
+    assert [verdict.of for verdict in verdicts(known, 8)] == [taken]
 
 
 def test_an_id_that_is_sent_again_on_one_connection_may_be_free_behind_it() -> None:
