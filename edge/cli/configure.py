@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 import structlog
@@ -129,10 +129,16 @@ def _edits(
 
 
 def _document(file: TextIO) -> "Document":
+    from edge.configure.reading import DEPTH_MAX
+    from edge.domain.author import encode_json
+    from edge.domain.foreign_json import read_json
+
     try:
-        document: object = json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"--file: not JSON: {error}") from error
+        document = cast("Json", read_json(file.read().encode(), depth_max=DEPTH_MAX))
+        # NaN and Infinity can be read, and are not JSON: writing them raises ValueError.
+        encode_json(document)
+    except ValueError as error:
+        raise click.UsageError(f"--file: {error}") from error
     if not isinstance(document, dict):
         raise click.UsageError('--file: the configuration is an object: {"enabled": true, "pollIntervalS": 10}')
     return document

@@ -18,6 +18,9 @@ import structlog
 
 from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_TEMPORARY, EXIT_USAGE
 
+# Programs that read the lines have a limit as well; jq's is 256.
+DEPTH_MAX = 64
+
 if TYPE_CHECKING:
     from edge.domain.event import Json, RecordedEvent
     from edge.domain.settings import EventStoreSettings, Settings
@@ -165,23 +168,30 @@ async def _tail(
 
 
 def _print(event: "RecordedEvent") -> None:
+    sys.stdout.write(event_line(event) + "\n")
+    sys.stdout.flush()
+
+
+def event_line(event: "RecordedEvent") -> str:
+    """Return an event as one line of JSON, whatever its writer put into it."""
     fields: dict[str, Json] = {
         "id": str(event.event_id),
         "stream": event.stream,
         "revision": event.revision,
         "type": event.type,
-        **_content("data", event.data),
-        **_content("metadata", event.metadata),
     }
-    sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    texts = [json.dumps(fields, ensure_ascii=False)[:-1], _content("data", event.data)]
+    return ", ".join([*texts, _content("metadata", event.metadata)]) + "}"
 
 
-def _content(name: str, content: bytes) -> "dict[str, Json]":
+def _content(name: str, content: bytes) -> str:
     """Show JSON as it is; anything else, which other writers may store, as base64 under a name that says so."""
+    from edge.domain.foreign_json import read_json
+
     if not content:
-        return {name: None}
+        return f'"{name}": null'
     try:
-        return {name: json.loads(content)}
+        # NaN and Infinity can be read, and are not JSON: writing them raises ValueError.
+        return f'"{name}": ' + json.dumps(read_json(content, depth_max=DEPTH_MAX), ensure_ascii=False, allow_nan=False)
     except ValueError:
-        return {name: None, f"{name}Base64": base64.b64encode(content).decode()}
+        return f'"{name}": null, "{name}Base64": "{base64.b64encode(content).decode()}"'

@@ -1,6 +1,5 @@
 """From the bytes of a DeviceConfigurationUpdated to an update, or to what keeps it from being one. Pure; never fails."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -13,6 +12,7 @@ from edge.contract.model import INTEGER_MAX
 from edge.domain.clock import unix_ms_of
 from edge.domain.configuration import Code, Mistake
 from edge.domain.event import SCHEMA_VERSION, RecordedEvent
+from edge.domain.foreign_json import JsonFlaw, JsonRefused, read_json
 from edge.domain.identifier import IDENTIFIER_LENGTH_MAX
 
 # A device with a hundred points needs 10 KiB.
@@ -21,6 +21,12 @@ UPDATE_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 16
 # Ids of traces are short; a longer one would make the answer larger than the question.
 CORRELATION_ID_LENGTH_MAX = 256
+
+CODES = {
+    JsonFlaw.NOT_JSON: Code.NOT_JSON,
+    JsonFlaw.TOO_DEEP: Code.MALFORMED,
+    JsonFlaw.DUPLICATE_KEY: Code.DUPLICATE_KEY,
+}
 
 Document: TypeAlias = Mapping[str, object]
 
@@ -97,36 +103,15 @@ def _object(what: str, raw: bytes) -> Document:
             what, Code.TOO_LARGE, f"{what} has {len(raw)} bytes; {UPDATE_BYTES_MAX} are allowed", UPDATE_BYTES_MAX
         )
     try:
-        # NaN and Infinity are let through here, so that the answer can name the key that holds them.
-        value: object = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise _NotReadable(what, Code.NOT_JSON, f"{what} is not JSON in UTF-8") from error
+        value = read_json(raw, depth_max=DEPTH_MAX)
+    except JsonRefused as error:
+        limit = DEPTH_MAX if error.flaw is JsonFlaw.TOO_DEEP else None
+        raise _NotReadable(what, CODES[error.flaw], f"{what} {error}", limit) from error
     if value is None and what == "metadata":
         return {}
     if not isinstance(value, dict):
         raise _NotReadable(what, Code.WRONG_TYPE, f"{what} must be a JSON object")
-    _check_nesting_and_texts(what, value)
     return cast("Document", value)
-
-
-def _check_nesting_and_texts(what: str, value: object) -> None:
-    """Refuse what our own answer could not repeat. Iterative: nesting must not cost stack."""
-    waiting: list[tuple[object, int]] = [(value, 1)]
-    while waiting:
-        item, depth = waiting.pop()
-        if depth > DEPTH_MAX:
-            raise _NotReadable(what, Code.MALFORMED, f"{what} is nested deeper than {DEPTH_MAX}", DEPTH_MAX)
-        if isinstance(item, dict):
-            waiting.extend((part, depth + 1) for pair in item.items() for part in pair)
-        elif isinstance(item, list):
-            waiting.extend((part, depth + 1) for part in item)
-        elif isinstance(item, str) and not _is_text(item):
-            raise _NotReadable(what, Code.NOT_JSON, f"{what} holds half of a surrogate pair")
-
-
-def _is_text(value: str) -> bool:
-    # JSON can escape half a character (\ud800), which UTF-8 cannot hold.
-    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _check_schema_version(metadata: Document) -> None:

@@ -97,6 +97,7 @@ class Code(StrEnum):
 
     # It cannot be read.
     NOT_JSON = "not_json"
+    DUPLICATE_KEY = "duplicate_key"
     TOO_LARGE = "too_large"
     MISSING = "missing"
     MALFORMED = "malformed"

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
 
 from edge.cli import greenhouse_edge
+from edge.configure.answer import answer_event_id
 from edge.domain.event import EventType, NewEvent
 from edge.domain.event_store import NO_STREAM
 from edge.domain.settings import EventStoreSettings
@@ -86,7 +86,7 @@ async def answer_first(uri: str, answer: dict[str, Any] | None) -> None:
             }
             is_applied = "changes" in answer
             event = NewEvent(
-                event_id=uuid4(),
+                event_id=answer_event_id(update_event_id),
                 type=EventType.DEVICE_CONFIGURATION_APPLIED if is_applied else EventType.DEVICE_CONFIGURATION_REJECTED,
                 data=json.dumps(head | answer).encode(),
                 metadata=b"{}",
@@ -184,6 +184,17 @@ async def test_what_makes_no_sense_is_a_usage_error_before_anything_is_sent(
     site_file.write_text(SITE.format(uri="esdb://127.0.0.1:9?tls=false"), encoding="utf-8")
     ended = await configure(site_file, *arguments)
     assert ended.code == 2, ended
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"[]", b"\xff", b"[" * 70_000, b'{"pollIntervalS": NaN}', b'{"enabled": true, "enabled": false}']
+)
+async def test_a_file_that_holds_no_configuration_is_a_usage_error(tmp_path: Path, document: bytes) -> None:
+    site_file = tmp_path / "site.toml"
+    site_file.write_text(SITE.format(uri="esdb://127.0.0.1:9?tls=false"), encoding="utf-8")
+    (tmp_path / "document.json").write_bytes(document)
+    ended = await configure(site_file, "--file", str(tmp_path / "document.json"))
+    assert (ended.code, "--file: " in ended.err) == (2, True), ended
 
 
 async def test_an_unknown_device_is_a_usage_error_that_names_the_known_ones(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.configure.reading import UPDATE_BYTES_MAX, Unreadable, Update, read_update
+from edge.configure.validate import resolve
 from edge.domain.author import encode_json
 from edge.domain.configuration import Code
 from edge.domain.event import EventType, RecordedEvent
-from fakes.configure_world import update
+from fakes.configure_world import make_device, update
 
 
 def read(data: bytes | dict[str, Any], metadata: bytes | dict[str, Any] = b"") -> Update | Unreadable:
@@ -72,12 +73,19 @@ def test_a_version_written_with_a_decimal_point_is_read() -> None:
         (b"", "data", Code.NOT_JSON, None),
         (b"\xff\xfe", "data", Code.NOT_JSON, None),
         ('{"deviceId": "bench"}'.encode("utf-16"), "data", Code.NOT_JSON, None),
-        (b"[" * 60_000, "data", Code.NOT_JSON, None),
+        (b"[" * 60_000, "data", Code.MALFORMED, None),
+        (b'{"a":' * 3000 + b"1" + b"}" * 3000, "data", Code.MALFORMED, None),
         (b"[]", "data", Code.WRONG_TYPE, None),
         (b"null", "data", Code.WRONG_TYPE, None),
         (b'{"deviceId": "\\ud800"}', "data", Code.NOT_JSON, None),
         (b'{"\\udfff": 1}', "data", Code.NOT_JSON, None),
-        (b'{"deviceId": ' + b"9" * 5000 + b"}", "data", Code.NOT_JSON, None),
+        (b'{"deviceId": ' + b"9" * 5000 + b"}", "deviceId", Code.WRONG_TYPE, None),
+        (b'{"deviceId": "a", "deviceId": "b"}', "data", Code.DUPLICATE_KEY, None),
+        (b'{"deviceId": "bench", "configuration": {"a": 1, "a": 1}}', "data", Code.DUPLICATE_KEY, None),
+        (b'{"a": {"\\ud800": 1, "\\ud800": 2}}', "data", Code.DUPLICATE_KEY, None),
+        (b'{"deviceId": "bench", "configVersion": ' + b"9" * 5000 + b"}", "configVersion", Code.WRONG_TYPE, "bench"),
+        (update(1, basedOn=-1), "basedOn", Code.MALFORMED, "bench"),
+        (update(1, basedOn=True), "basedOn", Code.WRONG_TYPE, "bench"),
         (json.dumps(update(1, {"a": "x" * UPDATE_BYTES_MAX})).encode(), "data", Code.TOO_LARGE, None),
         (b'{"a":' * 20 + b"1" + b"}" * 20, "data", Code.MALFORMED, None),
         (update(1, device_id="Bench 3"), "deviceId", Code.MALFORMED, "Bench 3"),
@@ -110,11 +118,38 @@ def test_what_cannot_be_read_says_why(
     [
         (b"\xff", Code.NOT_JSON),
         (b"7", Code.WRONG_TYPE),
+        (b'{"schemaVersion": 1, "schemaVersion": 2}', Code.DUPLICATE_KEY),
+        (b"[" * 3000 + b"]" * 3000, Code.MALFORMED),
         (b" " * (UPDATE_BYTES_MAX + 1), Code.TOO_LARGE),
     ],
 )
 def test_metadata_that_cannot_be_read_may_hide_another_schema_version(metadata: bytes, code: Code) -> None:
     assert mistake(update(1), metadata) == ("metadata", code, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'{"pollIntervalS": 99999, "pollIntervalS": 5}', "data has the key 'pollIntervalS' twice in one object"),
+        (b"[" * 3000 + b"]" * 3000, "data is nested deeper than 16"),
+        (b"{'a': 1}", "data is not JSON in UTF-8"),
+        (b'{"a": "\\udc00"}', "data holds half of a surrogate pair"),
+    ],
+)
+def test_what_is_not_read_is_told_in_a_true_sentence(data: bytes, message: str) -> None:
+    found = read(data)
+    assert isinstance(found, Unreadable)
+    assert found.mistakes[0].message == message
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_of_any_length_is_judged_where_it_stands(digits: int) -> None:
+    data = b'{"deviceId": "bench", "configVersion": 1, "configuration": {"pollIntervalS": ' + b"9" * digits + b"}}"
+    found = read(data)
+    assert isinstance(found, Update)
+    assert [(m.path, m.code) for m in resolve(found.document, make_device()).mistakes] == [
+        ("pollIntervalS", Code.NOT_FINITE)
+    ]
 
 
 @pytest.mark.parametrize("version", [2, 0, True, "1", None, [], {}, 1.5])
