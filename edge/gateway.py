@@ -111,11 +111,16 @@ class Gateway:
     async def _run_components(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             for connection_id, collector in self.collectors.items():
-                tasks.create_task(collector.run(), name=f"collector {connection_id}")
+                tasks.create_task(self._collect(collector), name=f"collector {connection_id}")
             tasks.create_task(self.forwarder.run(), name="forwarder")
             tasks.create_task(self.configurator.run(), name="configurator")
             await stop.wait()
             raise _StopRequested
+
+    async def _collect(self, collector: Collector) -> None:
+        # A lost database knows no configuration until the event store has told it: no sample is to say otherwise.
+        await self.configurator.first_look()
+        await collector.run()
 
     async def _record_stop(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.backoff import Backoff
 from edge.domain.driver import Driver, DriverContext, DriverKind, DriverMisconfigured
 from edge.domain.event import EventType
+from edge.domain.event_store import NO_STREAM
 from edge.domain.reading import Sample
 from edge.domain.settings import (
     ConnectionSettings,
@@ -29,9 +31,11 @@ from edge.gateway import Gateway, open_gateway
 from edge.settings.credentials import CredentialMissing
 from edge.storage.database import FILE_NAME
 from fakes.collect_site import connection, device, group
+from fakes.configure_world import STATUS_STREAM, STREAM, update, update_event
 from fakes.event_store import FakeEventStore
 from fakes.inline_sqlite import connect_inline
 from fakes.outbox_drafts import all_entries
+from fakes.running_gateway import until as until_true
 from fakes.scripted_driver import ScriptedGroupDriver, good
 
 
@@ -325,3 +329,28 @@ async def test_a_damaged_outbox_is_an_alarm_and_measuring_goes_on(drivers: Drive
         assert (alarm["alarm"], alarm["stream"]) == ("outbox_damaged", "(stream 1)")
         drivers.made["broker"].arrivals.put_nowait([Sample(device_id="roof", readings={"air_temperature": good()})])
         await until(gateway, EventType.SENSOR_READING_RECEIVED)
+
+
+async def test_after_a_lost_database_the_first_sample_knows_the_configuration_that_was_applied(
+    drivers: Drivers, tmp_path: Path, store: FakeEventStore
+) -> None:
+    # Each call takes a while: long enough for a collector that does not wait.
+    store.latency_s = lambda: 0.05
+
+    async def first_version() -> int:
+        async with running(site(tmp_path)) as gateway:
+            drivers.made["broker"].arrivals.put_nowait([Sample(device_id="roof", readings={"air_temperature": good()})])
+            await until(gateway, EventType.SENSOR_READING_RECEIVED)
+            await until_true(lambda: not gateway.outbox.statistics().pending_by_stream, "all is forwarded")
+            [sample] = [e for e in await all_entries(gateway.outbox) if e.type == EventType.SENSOR_READING_RECEIVED]
+            version: int = json.loads(sample.metadata)["configVersion"]
+            return version
+
+    assert await first_version() == 0
+    shutil.rmtree(tmp_path / "state")
+    asked = update_event(update(3, device_id="roof"))
+    await store.append(STREAM, [asked], expected_revision=NO_STREAM)
+    assert await first_version() == 3
+    shutil.rmtree(tmp_path / "state")
+    assert await first_version() == 3
+    assert len(store.events(STATUS_STREAM)) == 1

@@ -8,15 +8,22 @@ from typing import NamedTuple
 import structlog
 
 from edge.configure.describe import describe, description, draft_description, reference
-from edge.configure.effective import load_effective
+from edge.configure.effective import effective, load_effective
 from edge.domain.alarm import DEVICE_LOST, AlarmIdentity, AlarmKind, OpenAlarm
 from edge.domain.author import Author, encode_json
 from edge.domain.configuration import DeviceFleet, EffectiveConfiguration, Mistake
 from edge.domain.event import EventType
 from edge.domain.settings import DeviceSettings
-from edge.storage.alarms import load_open_alarms
+from edge.storage.alarms import find_open_alarm, load_open_alarms
+from edge.storage.configurations import find_configuration, find_missing
 from edge.storage.database import Reader
-from edge.storage.descriptions import Description, load_descriptions, remove_description, save_description
+from edge.storage.descriptions import (
+    Description,
+    find_description,
+    load_descriptions,
+    remove_description,
+    save_description,
+)
 from edge.storage.outbox import Outbox
 from edge.storage.transaction import OutboxTransaction
 
@@ -47,18 +54,20 @@ class Announcer:
 
     async def write(self, transaction: OutboxTransaction, configuration: EffectiveConfiguration) -> None:
         """Say what is new of one device, within the commit that brings a valid update into force."""
-        await self._write(transaction, configuration, (), await _load_said(transaction))
+        await self._write(transaction, configuration, (), await _find_said(transaction, configuration.device_id))
 
     async def introduce(self, transaction: OutboxTransaction, device: DeviceSettings, *, connection_id: str) -> None:
         """Describe a device that is none yet; it joins the fleet with the commit.
 
         An update that was applied to it before it was gone for a while is in force again.
         """
-        configurations, mistakes = await load_effective(transaction, [device])
-        configuration = configurations[device.id]
-        said = await _load_said(transaction)
+        found = effective(
+            device, await find_configuration(transaction, device.id), await find_missing(transaction, device.id)
+        )
+        configuration = found.configuration
+        said = await _find_said(transaction, device.id)
         await self._write_description(transaction, device, configuration, connection_id, said)
-        await self._write_alarm(transaction, configuration, mistakes.get(device.id, ()), said)
+        await self._write_alarm(transaction, configuration, found.mistakes, said)
         transaction.on_commit(partial(self._fleet.join, device, configuration, connection_id=connection_id))
 
     async def _retire(self, transaction: OutboxTransaction, device_id: str, alarms: Iterable[OpenAlarm]) -> None:
@@ -125,7 +134,7 @@ class Announcer:
             await transaction.declare(self._author.alarm_cleared(identity, reference=about))
         if messages:
             log.error("configuration_not_usable", device_id=configuration.device_id, problems=messages)
-            message = f"the site file no longer allows what is configured: {'; '.join(messages[:MESSAGES_MAX])}"
+            message = f"not all that was configured is in force: {'; '.join(messages[:MESSAGES_MAX])}"
             await transaction.declare(self._author.alarm_raised(identity, message, body=text, reference=about))
 
 
@@ -149,6 +158,15 @@ class _Said(NamedTuple):
     def alarms_of(self, device_id: str) -> list[OpenAlarm]:
         """Everything that stands about a device."""
         return [alarm for identity, alarm in self.alarms.items() if identity.device_id == device_id]
+
+
+async def _find_said(reader: Reader, device_id: str) -> _Said:
+    described = await find_description(reader, device_id)
+    alarm = await find_open_alarm(reader, not_usable(device_id))
+    return _Said(
+        descriptions={} if described is None else {device_id: described},
+        alarms={} if alarm is None else {alarm.identity: alarm},
+    )
 
 
 async def _load_said(reader: Reader) -> _Said:

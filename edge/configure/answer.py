@@ -5,12 +5,16 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from edge.configure.judge import Decision, Outcome
-from edge.configure.reading import Unreadable
+from edge.configure.reading import Unreadable, Update
 from edge.domain.author import Author, Reference, encode_json
 from edge.domain.configuration import Change, Mistake
-from edge.domain.event import Draft, EventType, Json
+from edge.domain.event import Draft, EventType, Json, RecordedEvent
+from edge.domain.foreign_json import read_object
 from edge.storage.configurations import HistoryItem
 
+# An answer holds at most validate.MISTAKES_MAX errors: 12 KiB. Its `errors` are objects in a list in an object.
+ANSWER_BYTES_MAX = 64 * 1024
+ANSWER_DEPTH_MAX = 8
 # What a producer says of itself is kept for people to read.
 TEXT_LENGTH_MAX = 1000
 
@@ -18,6 +22,18 @@ TEXT_LENGTH_MAX = 1000
 def answer_event_id(update_event_id: UUID) -> UUID:
     """Return the answer's id: the same however often it is made, so that it is never in the stream twice."""
     return uuid.uuid5(update_event_id, "answer")
+
+
+def is_answer(event: RecordedEvent, update_event_id: UUID) -> bool:
+    """Whether a gateway wrote this event as its answer to an update: no other event has the answer's id.
+
+    An answer that was set aside and tried again has an id of its own, and tells the first one.
+    """
+    answer_id = answer_event_id(update_event_id)
+    if event.event_id == answer_id:
+        return True
+    metadata = read_object(event.metadata, bytes_max=ANSWER_BYTES_MAX, depth_max=ANSWER_DEPTH_MAX)
+    return metadata.get("retryOf") == str(answer_id)
 
 
 def draft_answer(author: Author, decision: Decision, changes: Iterable[Change]) -> Draft:
@@ -42,6 +58,22 @@ def draft_answer(author: Author, decision: Decision, changes: Iterable[Change]) 
             "errors": _errors(decision.mistakes),
         }
     return author.control(event_type, body, reference=reference, event_id=answer_event_id(update.event_id))
+
+
+def draft_restored(author: Author, update: Update, *, from_version: int) -> Draft:
+    """Draft the event that says that a configuration, lost here, is in force again. The update has its answer already."""
+    body: dict[str, Json] = {
+        "configVersion": update.config_version,
+        "fromVersion": from_version,
+        "updateEventId": str(update.event_id),
+        "updateRevision": update.revision,
+        "reason": "database_restored",
+    }
+    reference = Reference(
+        config_version=update.config_version, causation_id=update.event_id, correlation_id=update.correlation_id
+    )
+    event_type = EventType.DEVICE_CONFIGURATION_RESTORED
+    return author.control(event_type, body, device_id=update.device_id, reference=reference)
 
 
 def history_item(decision: Decision, changes: Iterable[Change], *, now_ms: int) -> HistoryItem:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
 
 import structlog
 
@@ -11,7 +11,7 @@ from edge.configure.desk import Desk
 from edge.configure.following import Following, FollowingStatus
 from edge.configure.given_answers import take_in_given_answers
 from edge.configure.judge import Outcome
-from edge.configure.subscription import find_resumption
+from edge.configure.subscription import Chunk, find_resumption
 from edge.domain.author import Author
 from edge.domain.configuration import DeviceFleet
 from edge.domain.event import RecordedEvent
@@ -22,45 +22,19 @@ from edge.domain.event_store import (
     EventStoreError,
     EventStoreUnavailable,
 )
-from edge.storage.answers import remove_old_answers, remove_pending_above
+from edge.storage.answers import remove_pending_above
 from edge.storage.checkpoints import Checkpoint, load_checkpoints, remove_checkpoints
 from edge.storage.configurations import forget_revisions
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
 
-# While catching up, this many events make one transaction …
-CHUNK_EVENTS_MAX = 64
-# … or this many bytes.
-CHUNK_BYTES_MAX = 1024 * 1024
-# Updates of 64 KiB that wait in the database: at most 16 MiB of it, and of memory when they are judged.
-WAITING_MAX = 256
+# The first poll waits that long for what the event store says of the configuration. A connection with TLS over a mobile
+# link and the few reads of a start take one or two seconds; a grower does not notice three.
+FIRST_LOOK_S = 3.0
 
 VALID_OUTCOMES = (Outcome.APPLIED.value, Outcome.SUPERSEDED.value)
 
 log = structlog.get_logger()
-
-
-@dataclass(kw_only=True)
-class Chunk:
-    """Events that were read and not yet taken in."""
-
-    events: list[RecordedEvent] = field(default_factory=list)
-    size_bytes: int = 0
-
-    def add(self, event: RecordedEvent) -> None:
-        """Put another one in."""
-        self.events.append(event)
-        self.size_bytes += len(event.data) + len(event.metadata)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it should be taken in."""
-        return len(self.events) >= CHUNK_EVENTS_MAX or self.size_bytes >= CHUNK_BYTES_MAX
-
-    def take_out(self) -> list[RecordedEvent]:
-        """Empty it."""
-        events, self.events, self.size_bytes = self.events, [], 0
-        return events
 
 
 class Configurator:
@@ -87,10 +61,21 @@ class Configurator:
         self._announcer = Announcer(outbox=outbox, author=author, fleet=fleet)
         self._stream = author.stream(author.streams.configuration)
         self._following = Following(outbox=outbox, author=author, chance=chance)
+        self._has_looked = asyncio.Event()
 
     def status(self) -> FollowingStatus:
         """Tell how updates are followed."""
         return self._following.status()
+
+    async def first_look(self) -> None:
+        """Return when what the event store says of the configuration is in force, or when it is not to be waited for.
+
+        Measuring must not begin with settings that are known to be old, nor wait for a link that there is not: this
+        returns at the first failure, and after FIRST_LOOK_S at the latest.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_S):
+                await self._has_looked.wait()
 
     async def run(self) -> None:
         """Follow the stream; come back after every loss, for ever."""
@@ -100,14 +85,16 @@ class Configurator:
                 await self._announcer.announce()
                 await self._follow()
             except (EventStoreError, CommitFailed) as error:
+                self._has_looked.set()
                 if isinstance(error, EventStoreUnavailable):
                     self._on_lost()
                 await asyncio.sleep(self._following.interrupted(error))
 
     async def _follow(self) -> None:
         """Follow the stream until it is lost."""
-        await take_in_given_answers(self._event_store, self._outbox, self._author)
         resumed_at = await self._resume()
+        # After `_resume`, which has the status stream read from its start where the other one went back.
+        await take_in_given_answers(self._event_store, self._outbox, self._author)
         desk = Desk(
             outbox=self._outbox,
             author=self._author,
@@ -131,19 +118,23 @@ class Configurator:
                 chunk.add(item)
             if is_live or chunk.is_full:
                 await desk.take(chunk.take_out())
-            if is_live or desk.waiting_count >= WAITING_MAX:
-                await desk.settle(is_final=is_live)
+            if is_live:
+                await desk.settle()
+                self._has_looked.set()
 
     async def _resume(self) -> Checkpoint | None:
         """Return the event after which to go on; forget what the stream no longer holds."""
         checkpoints = await load_checkpoints(self._outbox.database, self._stream)
         resumption = await find_resumption(self._event_store, self._stream, checkpoints)
+        if not resumption.has_gone_back:
+            return resumption.after
+        revision = NO_STREAM if resumption.after is None else resumption.after.revision
+        log.warning("configuration_stream_went_back", stream=self._stream, to_revision=revision)
         async with self._outbox.transaction() as transaction:
-            await remove_old_answers(transaction, now_ms=self._author.clock.unix_ms())
-            if resumption.has_gone_back:
-                revision = NO_STREAM if resumption.after is None else resumption.after.revision
-                log.warning("configuration_stream_went_back", stream=self._stream, to_revision=revision)
-                await remove_checkpoints(transaction, self._stream, above_revision=revision)
-                await remove_pending_above(transaction, revision)
-                await forget_revisions(transaction, above_revision=revision, valid_outcomes=VALID_OUTCOMES)
+            await remove_checkpoints(transaction, self._stream, above_revision=revision)
+            await remove_pending_above(transaction, revision)
+            await forget_revisions(transaction, above_revision=revision, valid_outcomes=VALID_OUTCOMES)
+            # Updates may come again whose answers were forgotten here: the status stream is read from its start.
+            status_stream = self._author.stream(self._author.streams.configuration_status)
+            await remove_checkpoints(transaction, status_stream, above_revision=NO_STREAM)
         return resumption.after

@@ -2,9 +2,11 @@
 
 What stands here in memory is a copy of the database, made when the subscription began. When a transaction fails the desk
 is thrown away, and the next subscription begins with a new one.
+
+An update is judged when it is read. Of each device at most one waits, the last valid one: so what is held grows with the
+devices of the site, and the work with the updates.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -12,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from edge.configure.announce import Announcer
-from edge.configure.answer import answer_event_id, draft_answer, history_item
+from edge.configure.answer import answer_event_id, draft_answer, draft_restored, history_item
 from edge.configure.effective import stored_configuration
 from edge.configure.judge import Decision, Outcome, Verdict, judge, raised, reject_unknown_device, reject_unreadable
 from edge.configure.plan import changes
@@ -20,13 +22,22 @@ from edge.configure.reading import Unreadable, Update, read_update
 from edge.domain.author import Author
 from edge.domain.configuration import Change, DeviceFleet
 from edge.domain.event import EventType, RecordedEvent
-from edge.storage.answers import PendingUpdate, add_answer, add_pending, find_outcome, load_pending
+from edge.storage.answers import (
+    PendingUpdate,
+    add_answer,
+    add_pending,
+    find_outcome,
+    load_pending,
+    remove_old_answers,
+    reposition_answer,
+)
 from edge.storage.checkpoints import Checkpoint, add_checkpoint
 from edge.storage.configurations import (
-    DeviceVersions,
     append_history,
-    load_configurations,
-    load_versions,
+    find_missing,
+    find_version,
+    find_versions,
+    load_missing,
     reposition_history,
     save_configuration,
     save_versions,
@@ -44,14 +55,17 @@ class Waiting:
 
     # The event before each unanswered update: the checkpoint must not pass it. None = the stream's first event.
     before: dict[UUID, Checkpoint | None] = field(default_factory=dict)
+    # In the order of the stream.
     revisions: dict[UUID, int] = field(default_factory=dict)
     # The newest event that was read.
     last: Checkpoint | None
 
-    def add(self, event_id: UUID, revision: int, before: Checkpoint | None) -> None:
-        """Let an update wait."""
+    def add(self, event_id: UUID, revision: int, before: Checkpoint | None) -> bool:
+        """Let an update wait; False if it does already. Updates come in the order of the stream."""
+        is_new = event_id not in self.revisions
         self.before.setdefault(event_id, before)
         self.revisions.setdefault(event_id, revision)
+        return is_new
 
     def remove(self, event_id: UUID) -> None:
         """Let go of an update that is answered."""
@@ -62,7 +76,7 @@ class Waiting:
         """Return the last event before everything unanswered; None if there is none, or it is not known."""
         if not self.revisions:
             return self.last
-        return self.before.get(min(self.revisions, key=lambda event_id: self.revisions[event_id]))
+        return self.before.get(next(iter(self.revisions)))
 
 
 class Desk:
@@ -83,21 +97,25 @@ class Desk:
         self._announcer = announcer
         self._stream = author.stream(author.streams.configuration)
         self._waiting = Waiting(last=resumed_at)
+        # The last valid update of each device, until the stream has been read to its end.
+        self._undecided: dict[str, Update] = {}
         self._checkpoint = resumed_at
-        self._has_restored = False
-
-    @property
-    def waiting_count(self) -> int:
-        """How many updates wait for their answer."""
-        return len(self._waiting.revisions)
+        # Whether the fleet is to be told what was restored, or could not be.
+        self._has_news = False
 
     async def open(self) -> None:
-        """Find what an earlier run left."""
-        for pending in await load_pending(self._outbox.database):
-            self._waiting.revisions[pending.event_id] = pending.revision
+        """Judge what an earlier run read and did not answer."""
+        pending = await load_pending(self._outbox.database)
+        self._has_news = bool(await load_missing(self._outbox.database))
+        if not pending:
+            return
+        async with self._outbox.transaction() as transaction:
+            for item in pending:
+                self._waiting.revisions[item.event_id] = item.revision
+                await self._judge(transaction, _recorded(item, self._stream))
 
     async def take(self, events: Sequence[RecordedEvent]) -> None:
-        """Take in events in the order of the stream: keep what must be judged, answer what cannot be, skip the rest."""
+        """Take in events in the order of the stream: judge the updates, and answer all that need not wait."""
         if not events:
             return
         async with self._outbox.transaction() as transaction:
@@ -110,58 +128,52 @@ class Desk:
         if event.type != EventType.DEVICE_CONFIGURATION_UPDATED:
             log.info("event_skipped", stream=event.stream, revision=event.revision, type=event.type[:100])
             return
-        update = read_update(event)
         outcome = await find_outcome(transaction, event.event_id)
         if outcome is not None:
-            self._waiting.remove(event.event_id)
-            await self._replay(transaction, update, outcome)
-            return
+            await self._replay(transaction, event, Outcome(outcome))
+        elif self._waiting.add(event.event_id, event.revision, before):
+            await self._judge(transaction, event)
+
+    async def _judge(self, transaction: OutboxTransaction, event: RecordedEvent) -> None:
+        update = read_update(event)
         decision = self._decide_unread(update)
         if decision is not None:
             await self._answer(transaction, decision)
-            return
-        self._waiting.add(event.event_id, event.revision, before)
-        await add_pending(transaction, [_pending(event, read_at_ms=self._author.clock.unix_ms())])
+        elif isinstance(update, Update):
+            held = self._undecided.get(update.device_id)
+            verdict = await self._carry_out(transaction, [update] if held is None else [held, update], is_final=False)
+            if verdict.undecided is not None:
+                self._undecided[update.device_id] = verdict.undecided
+            elif held is not None:
+                # Its time has passed meanwhile.
+                del self._undecided[update.device_id]
+            if verdict.undecided is update:
+                await add_pending(transaction, _pending(event, read_at_ms=self._author.clock.unix_ms()))
 
-    async def settle(self, *, is_final: bool) -> None:
-        """Judge what waits. `is_final`: the stream was read to its end, so the last valid update of a device applies."""
-        if is_final and self._has_restored:
+    async def settle(self) -> None:
+        """Apply the last valid update of each device: the stream was read to its end."""
+        if self._has_news:
             await self._announcer.announce()
-            self._has_restored = False
-            log.warning("configurations_restored", stream=self._stream)
-        if not self._waiting.revisions:
-            return
-        by_device: defaultdict[str, list[Update]] = defaultdict(list)
-        for pending in await load_pending(self._outbox.database):
-            update = read_update(_recorded(pending, self._stream))
-            decision = self._decide_unread(update)
-            if decision is not None:
-                # Only after the site file has lost the device since the update was read.
-                await self._carry_out([decision], None)
-            elif isinstance(update, Update):
-                by_device[update.device_id].append(update)
-        versions = await load_versions(self._outbox.database)
-        for device_id, updates in by_device.items():
-            device = self._fleet.device(device_id)
-            assert device is not None, "devices never leave while the gateway runs"
-            verdict = judge(
-                updates,
-                device,
-                versions.get(device_id, DeviceVersions()),
-                now_ms=self._author.clock.unix_ms(),
-                is_final=is_final,
-            )
-            await self._carry_out(verdict.decisions, verdict)
+            self._has_news = False
+        while self._undecided:
+            update = self._undecided[next(iter(self._undecided))]
+            async with self._outbox.transaction() as transaction:
+                await self._carry_out(transaction, [update], is_final=True)
+                await self._save_checkpoint(transaction)
+            del self._undecided[update.device_id]
 
-    async def _carry_out(self, decisions: Sequence[Decision], verdict: Verdict | None) -> None:
-        if not decisions:
-            return
-        async with self._outbox.transaction() as transaction:
-            for decision in decisions:
-                await self._answer(transaction, decision)
-            if verdict is not None and decisions[0].update.device_id is not None:
-                await save_versions(transaction, decisions[0].update.device_id, verdict.versions)
-            await self._save_checkpoint(transaction)
+    async def _carry_out(self, transaction: OutboxTransaction, updates: Sequence[Update], *, is_final: bool) -> Verdict:
+        """Judge updates of one device, and answer those that are decided."""
+        device_id = updates[0].device_id
+        device = self._fleet.device(device_id)
+        assert device is not None, "devices never leave while the gateway runs"
+        versions = await find_versions(transaction, device_id)
+        verdict = judge(updates, device, versions, now_ms=self._author.clock.unix_ms(), is_final=is_final)
+        for decision in verdict.decisions:
+            await self._answer(transaction, decision)
+        if verdict.versions != versions:
+            await save_versions(transaction, device_id, verdict.versions)
+        return verdict
 
     async def _answer(self, transaction: OutboxTransaction, decision: Decision) -> None:
         update, now_ms = decision.update, self._author.clock.unix_ms()
@@ -174,6 +186,7 @@ class Desk:
         await add_answer(
             transaction,
             update_event_id=update.event_id,
+            update_revision=update.revision,
             answer_event_id=answer_event_id(update.event_id),
             outcome=decision.outcome,
             answered_at_ms=now_ms,
@@ -196,27 +209,46 @@ class Desk:
             return reject_unreadable(update)
         return reject_unknown_device(update) if self._fleet.device(update.device_id) is None else None
 
-    async def _replay(self, transaction: Writer, update: Update | Unreadable, outcome: str) -> None:
-        """Take in what an answered update did, if this database does not know: it is new, or an older copy."""
-        if isinstance(update, Unreadable) or self._fleet.device(update.device_id) is None:
+    async def _replay(self, transaction: OutboxTransaction, event: RecordedEvent, outcome: Outcome) -> None:
+        """Take in what an answered update did, if this database does not know: it is new, or an older copy.
+
+        Also of a device that there is not: a group may adopt it again, or the site file name it again.
+        """
+        await reposition_answer(transaction, event.event_id, event.revision)
+        update = read_update(event)
+        if isinstance(update, Unreadable):
             return
-        device_id, version = update.device_id, update.config_version
-        known = (await load_versions(transaction)).get(device_id, DeviceVersions())
-        versions = raised(known, Outcome(outcome), version)
+        known = await find_versions(transaction, update.device_id)
+        versions = raised(known, outcome, update.config_version)
         if versions != known:
-            await save_versions(transaction, device_id, versions)
-        decision = Decision(update=update, outcome=Outcome(outcome))
+            await save_versions(transaction, update.device_id, versions)
         if not await reposition_history(transaction, update.event_id, update.revision):
+            decision = Decision(update=update, outcome=outcome)
             await append_history(transaction, history_item(decision, (), now_ms=self._author.clock.unix_ms()))
-        in_force = (await load_configurations(transaction)).get(device_id)
-        if outcome == Outcome.APPLIED and (in_force is None or in_force.version < version):
-            await save_configuration(transaction, stored_configuration(update, now_ms=self._author.clock.unix_ms()))
-            self._has_restored = True
+        missing = await find_missing(transaction, update.device_id)
+        if missing is not None and missing.update_event_id == update.event_id:
+            await self._restore(transaction, update)
+
+    async def _restore(self, transaction: OutboxTransaction, update: Update) -> None:
+        """Keep the configuration that the status stream says is in force; `settle` puts it into force."""
+        before = await find_version(transaction, update.device_id)
+        await save_configuration(transaction, stored_configuration(update, now_ms=self._author.clock.unix_ms()))
+        if self._fleet.device(update.device_id) is not None:
+            transaction.append(draft_restored(self._author, update, from_version=before))
+        log.warning(
+            "configuration_restored",
+            device_id=update.device_id,
+            config_version=update.config_version,
+            from_version=before,
+            update_revision=update.revision,
+        )
+        self._has_news = True
 
     async def _save_checkpoint(self, transaction: Writer) -> None:
         checkpoint = self._waiting.checkpoint()
         if checkpoint is not None and checkpoint != self._checkpoint:
             await add_checkpoint(transaction, self._stream, checkpoint)
+            await remove_old_answers(transaction, checkpoint_revision=checkpoint.revision)
             self._checkpoint = checkpoint
 
 

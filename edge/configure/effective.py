@@ -16,7 +16,12 @@ from edge.domain.configuration import (
 )
 from edge.domain.event import Json
 from edge.domain.settings import DeviceSettings
-from edge.storage.configurations import StoredConfiguration, load_configurations
+from edge.storage.configurations import (
+    MissingConfiguration,
+    StoredConfiguration,
+    load_configurations,
+    load_missing,
+)
 from edge.storage.database import Reader
 
 
@@ -29,13 +34,30 @@ async def load_effective(
     update stays in force, for a calibration must not go because a poll interval may not stay.
     """
     stored = await load_configurations(reader)
-    resolved = {device.id: effective(device, stored.get(device.id)) for device in devices}
+    missing = await load_missing(reader)
+    resolved = {device.id: effective(device, stored.get(device.id), missing.get(device.id)) for device in devices}
     configurations = {device_id: found.configuration for device_id, found in resolved.items()}
     return configurations, {device_id: found.mistakes for device_id, found in resolved.items() if found.mistakes}
 
 
-def effective(device: DeviceSettings, stored: StoredConfiguration | None) -> Resolved:
+def effective(
+    device: DeviceSettings, stored: StoredConfiguration | None, missing: MissingConfiguration | None
+) -> Resolved:
     """Lay the stored update over the site file."""
+    resolved = _laid_over(device, stored)
+    if missing is None:
+        return resolved
+    version = resolved.configuration.version
+    instead = f"version {version}" if version else "the site file alone"
+    message = (
+        f"version {missing.version} was applied before this database was lost, and its update {missing.update_event_id}"
+        f" is not found on the configuration stream: {instead} is in force"
+    )
+    mistake = Mistake(path="", code=Code.MISSING, message=message)
+    return Resolved(configuration=resolved.configuration, mistakes=(mistake, *resolved.mistakes))
+
+
+def _laid_over(device: DeviceSettings, stored: StoredConfiguration | None) -> Resolved:
     if stored is None:
         return Resolved(configuration=site_file_configuration(device), mistakes=())
     document = _document(stored.document)

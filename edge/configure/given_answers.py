@@ -1,34 +1,49 @@
 """Answers that stand on the status stream. After a lost or older database they are all that is known of them."""
 
-import json
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
+from edge.configure.answer import ANSWER_BYTES_MAX, ANSWER_DEPTH_MAX, is_answer
 from edge.configure.judge import Outcome
-from edge.configure.subscription import find_resumption
+from edge.configure.subscription import Chunk, find_resumption
+from edge.contract.model import INTEGER_MAX
 from edge.domain.author import Author
 from edge.domain.configuration import Code, Stage
 from edge.domain.event import EventType, RecordedEvent
-from edge.domain.event_store import NO_STREAM, EventStore, StreamDeleted, StreamNotFound
+from edge.domain.event_store import NO_STREAM, CaughtUp, EventStore, StreamDeleted
+from edge.domain.foreign_json import read_object
+from edge.domain.identifier import IDENTIFIER_LENGTH_MAX
 from edge.storage.answers import add_answer
 from edge.storage.checkpoints import Checkpoint, add_checkpoint, load_checkpoints, remove_checkpoints
+from edge.storage.configurations import (
+    DeviceVersions,
+    MissingConfiguration,
+    find_missing,
+    find_version,
+    find_versions,
+    save_missing,
+    save_versions,
+)
 from edge.storage.database import Writer
 from edge.storage.outbox import Outbox
-
-# One page is one transaction and one answer of the event store.
-PAGE_EVENTS_MAX = 200
 
 log = structlog.get_logger()
 
 
-class GivenAnswer(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenAnswer:
     """What became of an update, as the status stream tells it."""
 
     update_event_id: UUID
+    # 0 where it is not told.
+    update_revision: int
     outcome: Outcome
+    # None where the update could not be read.
+    device_id: str | None
+    config_version: int | None
 
 
 async def take_in_given_answers(event_store: EventStore, outbox: Outbox, author: Author) -> None:
@@ -46,61 +61,105 @@ async def take_in_given_answers(event_store: EventStore, outbox: Outbox, author:
 
 async def _take_in_stream(event_store: EventStore, outbox: Outbox, author: Author, stream: str) -> None:
     resumption = await find_resumption(event_store, stream, await load_checkpoints(outbox.database, stream))
-    revision = NO_STREAM if resumption.after is None else resumption.after.revision
-    while page := await _read(event_store, stream, revision + 1):
+    after = NO_STREAM if resumption.after is None else resumption.after.revision
+    if resumption.has_gone_back:
+        log.warning("status_stream_went_back", stream=stream, to_revision=after)
         async with outbox.transaction() as transaction:
-            await remove_checkpoints(transaction, stream, above_revision=revision)
-            for event in page:
-                await _take_in(transaction, event, now_ms=author.clock.unix_ms())
-            await add_checkpoint(transaction, stream, Checkpoint(page[-1].revision, page[-1].event_id))
-        revision = page[-1].revision
+            await remove_checkpoints(transaction, stream, above_revision=after)
+    chunk = Chunk()
+    # Not read in pages: a page of events that somebody else made as large as the server takes would fill our memory.
+    async with event_store.subscribe(stream, after_revision=after) as items:
+        async for item in items:
+            if not isinstance(item, CaughtUp):
+                chunk.add(item)
+            if chunk.is_full or isinstance(item, CaughtUp):
+                await _take_in_events(outbox, author, stream, chunk.take_out())
+            if isinstance(item, CaughtUp):
+                return
 
 
-async def _take_in(transaction: Writer, event: RecordedEvent, *, now_ms: int) -> None:
-    given = read_answer(event)
-    if given is not None:
-        await add_answer(
+async def _take_in_events(outbox: Outbox, author: Author, stream: str, events: Sequence[RecordedEvent]) -> None:
+    if not events:
+        return
+    async with outbox.transaction() as transaction:
+        for event in events:
+            given = read_given_answer(event, gateway_id=author.gateway_id)
+            if given is not None:
+                await _take_in(transaction, given, event.event_id, now_ms=author.clock.unix_ms())
+        await add_checkpoint(transaction, stream, Checkpoint(events[-1].revision, events[-1].event_id))
+
+
+async def _take_in(transaction: Writer, given: GivenAnswer, answer_event_id: UUID, *, now_ms: int) -> None:
+    await add_answer(
+        transaction,
+        update_event_id=given.update_event_id,
+        update_revision=given.update_revision,
+        answer_event_id=answer_event_id,
+        outcome=given.outcome,
+        answered_at_ms=now_ms,
+    )
+    if given.outcome is Outcome.APPLIED and given.device_id is not None and given.config_version is not None:
+        await _look_for(
             transaction,
-            update_event_id=given.update_event_id,
-            answer_event_id=event.event_id,
-            outcome=given.outcome,
-            answered_at_ms=now_ms,
+            MissingConfiguration(
+                device_id=given.device_id, version=given.config_version, update_event_id=given.update_event_id
+            ),
         )
 
 
-def read_answer(event: RecordedEvent) -> GivenAnswer | None:
-    """Read an answer; None for everything else, junk included."""
+async def _look_for(transaction: Writer, applied: MissingConfiguration) -> None:
+    """Have a configuration that was applied looked for on the configuration stream, unless this file knows it."""
+    missing = await find_missing(transaction, applied.device_id)
+    known = await find_version(transaction, applied.device_id) if missing is None else missing.version
+    if applied.version <= known:
+        return
+    await save_missing(transaction, applied)
+    # The version is used up even if the stream does not hold the update any more.
+    versions = await find_versions(transaction, applied.device_id)
+    stale = max(versions.stale, applied.version)
+    await save_versions(transaction, applied.device_id, DeviceVersions(stale=stale, base=versions.base))
+
+
+def read_given_answer(event: RecordedEvent, *, gateway_id: str) -> GivenAnswer | None:
+    """Read an answer of this gateway; None for everything else, junk and the answers of others included.
+
+    An answer that somebody else wrote in our name must not keep us from answering, nor restore what was never applied.
+    """
     if event.type not in (EventType.DEVICE_CONFIGURATION_APPLIED, EventType.DEVICE_CONFIGURATION_REJECTED):
         return None
-    data = _object(event.data)
-    try:
-        update_event_id = UUID(str(data.get("updateEventId")))
-    except ValueError:
-        log.warning("answer_not_readable", stream=event.stream, revision=event.revision)
+    data = read_object(event.data, bytes_max=ANSWER_BYTES_MAX, depth_max=ANSWER_DEPTH_MAX)
+    update_event_id = _id(data.get("updateEventId"))
+    if update_event_id is None or data.get("gatewayId") != gateway_id or not is_answer(event, update_event_id):
+        log.warning("answer_not_ours", stream=event.stream, revision=event.revision)
         return None
-    if event.type == EventType.DEVICE_CONFIGURATION_APPLIED:
-        return GivenAnswer(update_event_id, Outcome.APPLIED)
+    device_id = data.get("deviceId")
+    return GivenAnswer(
+        update_event_id=update_event_id,
+        update_revision=_integer(data.get("updateRevision")) or 0,
+        outcome=_outcome(event.type, data),
+        device_id=device_id if isinstance(device_id, str) and len(device_id) <= IDENTIFIER_LENGTH_MAX else None,
+        config_version=_integer(data.get("configVersion")),
+    )
+
+
+def _outcome(event_type: str, data: Mapping[str, object]) -> Outcome:
+    if event_type == EventType.DEVICE_CONFIGURATION_APPLIED:
+        return Outcome.APPLIED
     if data.get("stage") == Stage.APPLICATION:
-        return GivenAnswer(update_event_id, Outcome.FAILED)
-    return GivenAnswer(update_event_id, Outcome.SUPERSEDED if _is_superseded(data) else Outcome.REJECTED)
-
-
-def _object(raw: bytes) -> Mapping[str, object]:
-    try:
-        data: object = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _is_superseded(data: Mapping[str, object]) -> bool:
+        return Outcome.FAILED
     errors = data.get("errors")
     codes = [error.get("code") for error in errors if isinstance(error, Mapping)] if isinstance(errors, list) else []
-    return codes == [Code.SUPERSEDED]
+    return Outcome.SUPERSEDED if codes == [Code.SUPERSEDED] else Outcome.REJECTED
 
 
-async def _read(event_store: EventStore, stream: str, from_revision: int) -> list[RecordedEvent]:
+def _id(value: object) -> UUID | None:
     try:
-        return await event_store.read_forward(stream, from_revision=from_revision, limit=PAGE_EVENTS_MAX)
-    except StreamNotFound:
-        return []
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= INTEGER_MAX else None

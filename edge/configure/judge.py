@@ -46,6 +46,8 @@ class Verdict:
     decisions: tuple[Decision, ...]
     # The versions that the next update is compared with.
     versions: DeviceVersions
+    # The last valid update, which what follows may supersede. None where the stream was read to its end.
+    undecided: Update | None = None
 
 
 def raised(versions: DeviceVersions, outcome: Outcome, version: int) -> DeviceVersions:
@@ -70,6 +72,7 @@ def judge(
     """
     decisions: list[Decision] = []
     candidate: Decision | None = None
+    undecided: Update | None = None
     current = versions
     for update in updates:
         resolved = resolve(update.document, device)
@@ -87,11 +90,12 @@ def judge(
             update_event_id=update.event_id,
             correlation_id=update.correlation_id,
         )
-        candidate = Decision(update=update, outcome=Outcome.APPLIED, configuration=configuration)
+        candidate, undecided = Decision(update=update, outcome=Outcome.APPLIED, configuration=configuration), update
     if candidate is not None and is_final:
         decisions.append(candidate)
-        versions = current
-    return Verdict(decisions=tuple(sorted(decisions, key=lambda decision: decision.update.revision)), versions=versions)
+        versions, undecided = current, None
+    decisions.sort(key=lambda decision: decision.update.revision)
+    return Verdict(decisions=tuple(decisions), versions=versions, undecided=undecided)
 
 
 def reject_unreadable(unreadable: Unreadable) -> Decision:

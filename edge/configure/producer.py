@@ -4,12 +4,17 @@ Take the newest document that was not rejected, change it, append it with the ex
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from pydantic import ValidationError
+
+from edge.configure.answer import ANSWER_BYTES_MAX, ANSWER_DEPTH_MAX, is_answer
 from edge.configure.reading import Document, Unreadable, read_update
 from edge.contract.configuration import DeviceConfigurationApplied, DeviceConfigurationRejected
+from edge.contract.model import INTEGER_MAX
 from edge.domain.author import encode_json
 from edge.domain.event import SCHEMA_VERSION, EventType, Json, NewEvent, RecordedEvent
 from edge.domain.event_store import (
@@ -21,6 +26,7 @@ from edge.domain.event_store import (
     StreamNotFound,
     WrongExpectedRevision,
 )
+from edge.domain.foreign_json import read_object
 
 # One answer of the event store; well below its limit with documents of some KiB.
 PAGE_EVENTS_MAX = 200
@@ -29,9 +35,11 @@ ATTEMPTS_MAX = 10
 # Between two looks for a store that is away; the time-out ends them.
 RETRY_S = 1.0
 
-ANSWER_TYPES = (EventType.DEVICE_CONFIGURATION_APPLIED, EventType.DEVICE_CONFIGURATION_REJECTED)
-
 Answer = DeviceConfigurationApplied | DeviceConfigurationRejected
+ANSWER_MODELS: Mapping[str, type[Answer]] = {
+    EventType.DEVICE_CONFIGURATION_APPLIED: DeviceConfigurationApplied,
+    EventType.DEVICE_CONFIGURATION_REJECTED: DeviceConfigurationRejected,
+}
 
 
 class RequestContested(Exception):  # noqa: N818 - says what happened
@@ -71,6 +79,11 @@ class Known:
     # Of the configuration stream and the status stream.
     revision: int = NO_STREAM
     status_revision: int = NO_STREAM
+
+    def use_up(self, version: int) -> None:
+        """Take in that a version was used. The last one that JSON can count to is not: none could follow it."""
+        if version < INTEGER_MAX:
+            self.highest_version = max(self.highest_version, version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,15 +167,15 @@ async def _find_answer(items: AsyncIterator[RecordedEvent | CaughtUp], update_ev
 
 
 def read_answer(event: RecordedEvent) -> Answer | None:
-    """Read an answer; None for everything else."""
-    try:
-        if event.type == EventType.DEVICE_CONFIGURATION_APPLIED:
-            return DeviceConfigurationApplied.model_validate_json(event.data)
-        if event.type == EventType.DEVICE_CONFIGURATION_REJECTED:
-            return DeviceConfigurationRejected.model_validate_json(event.data)
-    except ValueError:
+    """Read a gateway's answer; None for everything else, answers that somebody else wrote in its name included."""
+    model = ANSWER_MODELS.get(event.type)
+    if model is None:
         return None
-    return None
+    try:
+        answer = model.model_validate(read_object(event.data, bytes_max=ANSWER_BYTES_MAX, depth_max=ANSWER_DEPTH_MAX))
+    except ValidationError:
+        return None
+    return answer if is_answer(event, answer.update_event_id) else None
 
 
 async def read_known(event_store: EventStore, streams: Streams, device_id: str) -> Known:
@@ -177,7 +190,7 @@ async def read_known(event_store: EventStore, streams: Streams, device_id: str) 
         if isinstance(answer, DeviceConfigurationRejected):
             rejected.add(answer.update_event_id)
         if answer.device_id == device_id:
-            known.highest_version = max(known.highest_version, _version_told(answer))
+            known.use_up(_version_told(answer))
     async for event in _read_all(event_store, streams.configuration):
         known.revision = event.revision
         if event.type == EventType.DEVICE_CONFIGURATION_UPDATED:
@@ -189,9 +202,18 @@ def _take_in(known: Known, event: RecordedEvent, device_id: str, *, is_rejected:
     update = read_update(event)
     if update.device_id != device_id:
         return
-    known.highest_version = max(known.highest_version, update.config_version or 0)
-    if not isinstance(update, Unreadable) and not is_rejected:
+    known.use_up(update.config_version or 0)
+    if not isinstance(update, Unreadable) and not is_rejected and _can_be_written(update.document):
         known.document, known.version = update.document, update.config_version
+
+
+def _can_be_written(document: Document) -> bool:
+    """Whether an update can be based on a document. One with NaN or Infinity will be rejected."""
+    try:
+        json.dumps(document, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _version_told(answer: Answer) -> int:

@@ -1,15 +1,22 @@
-"""Where to go on reading a stream, if it is still the one we knew.
+"""Where to go on reading a stream, if it is still the one we knew, and how much of it is taken in at once.
 
 A server that was restored from a backup accepts a checkpoint that is ahead of the stream and waits in silence. So before
 every subscription the event at the checkpoint is compared with the one that was dealt with there.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
+from edge.domain.event import RecordedEvent
 from edge.domain.event_store import EventStore, StreamNotFound
 from edge.storage.checkpoints import Checkpoint
+
+# While catching up, this many events make one transaction …
+CHUNK_EVENTS_MAX = 64
+# … or this many bytes.
+CHUNK_BYTES_MAX = 1024 * 1024
 
 
 class Resumption(NamedTuple):
@@ -19,6 +26,29 @@ class Resumption(NamedTuple):
     after: Checkpoint | None
     # The stream has lost events that it once had.
     has_gone_back: bool
+
+
+@dataclass(kw_only=True)
+class Chunk:
+    """Events that were read and not yet taken in."""
+
+    events: list[RecordedEvent] = field(default_factory=list)
+    size_bytes: int = 0
+
+    def add(self, event: RecordedEvent) -> None:
+        """Put another one in."""
+        self.events.append(event)
+        self.size_bytes += len(event.data) + len(event.metadata)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it should be taken in."""
+        return len(self.events) >= CHUNK_EVENTS_MAX or self.size_bytes >= CHUNK_BYTES_MAX
+
+    def take_out(self) -> list[RecordedEvent]:
+        """Empty it."""
+        events, self.events, self.size_bytes = self.events, [], 0
+        return events
 
 
 class _Finding(Enum):

@@ -163,6 +163,19 @@ class DeviceConfigurationApplied(DeviceFact):
     changes: tuple[AppliedChange, ...]
 
 
+class DeviceConfigurationRestored(DeviceFact):
+    """The gateway's database was lost or is an older copy; an update applied before is in force again.
+
+    The update keeps the answer that it has; DeviceDescribed tells what of it the site file still allows.
+    """
+
+    update_event_id: UUID
+    update_revision: Integer
+    config_version: Count = Field(description="In force again, as its DeviceConfigurationApplied told.")
+    from_version: Integer = Field(description="In force until then, without cause; 0 = the site file alone.")
+    reason: str = Field(description="An open list: database_restored.", examples=["database_restored"])
+
+
 class Problem(Model):
     """One error of an update."""
 

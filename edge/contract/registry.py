@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from edge.contract.configuration import (
     DeviceConfigurationApplied,
     DeviceConfigurationRejected,
+    DeviceConfigurationRestored,
     DeviceConfigurationUpdated,
     DeviceDescribed,
 )
@@ -54,6 +55,7 @@ MODELS: Mapping[EventType, type[Model]] = {
         DeviceConfigurationUpdated,
         DeviceConfigurationApplied,
         DeviceConfigurationRejected,
+        DeviceConfigurationRestored,
     )
 }
 

@@ -33,6 +33,7 @@ class EventType(StrEnum):
     EVENT_STORE_RESTORED = "EventStoreRestored"
     DEVICE_CONFIGURATION_APPLIED = "DeviceConfigurationApplied"
     DEVICE_CONFIGURATION_REJECTED = "DeviceConfigurationRejected"
+    DEVICE_CONFIGURATION_RESTORED = "DeviceConfigurationRestored"
     DEVICE_CONFIGURATION_UPDATED = "DeviceConfigurationUpdated"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from edge.domain.alarm import AlarmIdentity, OpenAlarm
 from edge.domain.event import Draft, EventType
+from edge.storage.connection import Row
 from edge.storage.database import Reader, Statement
 
 ALARM_TYPES = frozenset({EventType.ALARM_RAISED, EventType.ALARM_CLEARED})
@@ -17,6 +18,7 @@ _REMEMBER = (
 )
 _IDENTITY = "alarm = ? AND device_id = ? AND connection_id = ? AND point_id = ? AND stream = ?"
 _FORGET = f"DELETE FROM open_alarms WHERE {_IDENTITY}"  # noqa: S608 - a constant of ours
+_SELECT = "SELECT alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms FROM open_alarms"
 
 
 class OpenAlarms:
@@ -79,31 +81,36 @@ def remembering(drafts: Sequence[Draft]) -> list[Statement]:
 
 async def load_open_alarms(reader: Reader) -> list[OpenAlarm]:
     """Return everything that stands on disk, the oldest first."""
-    rows = await reader.fetch_all(
-        "SELECT alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms FROM open_alarms"
-        " ORDER BY raised_at_ms, alarm, device_id, connection_id, point_id, stream"
-    )
-    return [
-        OpenAlarm(
-            identity=AlarmIdentity(
-                alarm=alarm,
-                device_id=device_id or None,
-                connection_id=connection_id or None,
-                point_id=point_id or None,
-                stream=stream or None,
-            ),
-            message=message,
-            body=body,
-            raised_at_ms=raised_at_ms,
-        )
-        for alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms in rows
-    ]
+    rows = await reader.fetch_all(f"{_SELECT} ORDER BY raised_at_ms, alarm, device_id, connection_id, point_id, stream")
+    return [_open_alarm(row) for row in rows]
+
+
+async def find_open_alarm(reader: Reader, identity: AlarmIdentity) -> OpenAlarm | None:
+    """Return an alarm if it stands on disk."""
+    row = await reader.fetch_one(f"{_SELECT} WHERE {_IDENTITY}", _key(identity))
+    return None if row is None else _open_alarm(row)
 
 
 async def is_open_on_disk(reader: Reader, identity: AlarmIdentity) -> bool:
     """Whether an alarm stands on disk."""
     row = await reader.fetch_one(f"SELECT 1 FROM open_alarms WHERE {_IDENTITY}", _key(identity))  # noqa: S608
     return row is not None
+
+
+def _open_alarm(row: Row) -> OpenAlarm:
+    alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms = row
+    return OpenAlarm(
+        identity=AlarmIdentity(
+            alarm=alarm,
+            device_id=device_id or None,
+            connection_id=connection_id or None,
+            point_id=point_id or None,
+            stream=stream or None,
+        ),
+        message=message,
+        body=body,
+        raised_at_ms=raised_at_ms,
+    )
 
 
 def _key(identity: AlarmIdentity) -> tuple[str, str, str, str, str]:

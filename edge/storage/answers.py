@@ -1,14 +1,15 @@
 """Which updates were answered, and which wait for their answer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from edge.storage.database import Reader, Writer
 
-# An update comes back at most after a restore of the event store; nobody restores a backup that is older.
-KEEP_ANSWERS_DAYS = 400
-DAY_MS = 86_400_000
+# Answers to the updates on the last 20,000 revisions of the configuration stream: 1.5 MiB, years of a busy site.
+# An older answer is needed only when the stream is read again from below it. Then the status stream is read again first,
+# and holds it. So this number counts only for an update that had no answer when a backup of the event store was taken:
+# it is answered a second time (under the same event id) if more than these came before the backup was restored.
+REVISIONS_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,47 +24,50 @@ class PendingUpdate:
     read_at_ms: int
 
 
-async def has_answer(reader: Reader, update_event_id: UUID) -> bool:
-    """Whether an update has been answered; then it never is again."""
-    row = await reader.fetch_one("SELECT 1 FROM answers WHERE update_event_id = ?", (update_event_id.bytes,))
-    return row is not None
-
-
 async def find_outcome(reader: Reader, update_event_id: UUID) -> str | None:
     """Return what became of an update; None if it has no answer yet."""
     row = await reader.fetch_one("SELECT outcome FROM answers WHERE update_event_id = ?", (update_event_id.bytes,))
     return None if row is None else str(row[0])
 
 
-async def has_any_answer(reader: Reader) -> bool:
-    """Whether this file holds an answer at all. If not, the status stream is read first: the file may be a new one."""
-    return await reader.fetch_one("SELECT 1 FROM answers LIMIT 1") is not None
-
-
 async def add_answer(
-    transaction: Writer, *, update_event_id: UUID, answer_event_id: UUID, outcome: str, answered_at_ms: int
+    transaction: Writer,
+    *,
+    update_event_id: UUID,
+    update_revision: int,
+    answer_event_id: UUID,
+    outcome: str,
+    answered_at_ms: int,
 ) -> None:
     """Write down that an update is answered; it is no longer pending. The first answer stands."""
     await transaction.execute(
-        "INSERT OR IGNORE INTO answers (update_event_id, answer_event_id, outcome, answered_at_ms) VALUES (?, ?, ?, ?)",
-        (update_event_id.bytes, answer_event_id.bytes, outcome, answered_at_ms),
+        "INSERT OR IGNORE INTO answers (update_event_id, update_revision, answer_event_id, outcome, answered_at_ms)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (update_event_id.bytes, update_revision, answer_event_id.bytes, outcome, answered_at_ms),
     )
     await transaction.execute("DELETE FROM pending_updates WHERE event_id = ?", (update_event_id.bytes,))
 
 
-async def remove_old_answers(transaction: Writer, *, now_ms: int) -> None:
-    """Forget answers that nobody can ask for any more."""
-    await transaction.execute("DELETE FROM answers WHERE answered_at_ms < ?", (now_ms - KEEP_ANSWERS_DAYS * DAY_MS,))
+async def reposition_answer(transaction: Writer, update_event_id: UUID, revision: int) -> None:
+    """Write down where an answered update stands now."""
+    await transaction.execute(
+        "UPDATE answers SET update_revision = ? WHERE update_event_id = ? AND update_revision <> ?",
+        (revision, update_event_id.bytes, revision),
+    )
 
 
-async def add_pending(transaction: Writer, updates: Sequence[PendingUpdate]) -> None:
-    """Keep updates until they are answered; those already kept stay as they are."""
-    for update in updates:
-        await transaction.execute(
-            "INSERT OR IGNORE INTO pending_updates (event_id, revision, type, data, metadata, read_at_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (update.event_id.bytes, update.revision, update.type, update.data, update.metadata, update.read_at_ms),
-        )
+async def remove_old_answers(transaction: Writer, *, checkpoint_revision: int) -> None:
+    """Forget the answers to updates far below the checkpoint: a stream that still holds it is read from there on."""
+    await transaction.execute("DELETE FROM answers WHERE update_revision <= ?", (checkpoint_revision - REVISIONS_KEPT,))
+
+
+async def add_pending(transaction: Writer, update: PendingUpdate) -> None:
+    """Keep an update until it is answered; one already kept stays as it is."""
+    await transaction.execute(
+        "INSERT OR IGNORE INTO pending_updates (event_id, revision, type, data, metadata, read_at_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (update.event_id.bytes, update.revision, update.type, update.data, update.metadata, update.read_at_ms),
+    )
 
 
 async def load_pending(reader: Reader) -> list[PendingUpdate]:
@@ -87,8 +91,3 @@ async def load_pending(reader: Reader) -> list[PendingUpdate]:
 async def remove_pending_above(transaction: Writer, revision: int) -> None:
     """Drop updates that the stream holds no more, because it went back."""
     await transaction.execute("DELETE FROM pending_updates WHERE revision > ?", (revision,))
-
-
-async def remove_pending(transaction: Writer, event_id: UUID) -> None:
-    """Drop an update that needs no answer from us."""
-    await transaction.execute("DELETE FROM pending_updates WHERE event_id = ?", (event_id.bytes,))

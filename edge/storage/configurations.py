@@ -1,6 +1,6 @@
 """The configuration in force for each device, the versions the next update is compared with, and what was before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -37,6 +37,15 @@ class DeviceVersions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingConfiguration:
+    """What was applied last to a device, as the status stream tells, where this file does not hold it."""
+
+    device_id: str
+    version: int
+    update_event_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryItem:
     """What became of an update (or of a former configuration)."""
 
@@ -52,28 +61,33 @@ class HistoryItem:
     body: str
 
 
+async def find_version(reader: Reader, device_id: str) -> int:
+    """Return the version in force for a device; 0 = the site file alone."""
+    row = await reader.fetch_one("SELECT version FROM configurations WHERE device_id = ?", (device_id,))
+    return 0 if row is None else int(row[0])
+
+
+async def find_configuration(reader: Reader, device_id: str) -> StoredConfiguration | None:
+    """Return what is in force for a device, where that is more than the site file."""
+    row = await reader.fetch_one(
+        "SELECT device_id, version, update_event_id, update_revision, correlation_id, document, applied_at_ms"
+        " FROM configurations WHERE device_id = ?",
+        (device_id,),
+    )
+    return None if row is None else _stored(row)
+
+
 async def load_configurations(reader: Reader) -> dict[str, StoredConfiguration]:
     """Return what is in force, by device."""
     rows = await reader.fetch_all(
         "SELECT device_id, version, update_event_id, update_revision, correlation_id, document, applied_at_ms"
         " FROM configurations"
     )
-    return {
-        device_id: StoredConfiguration(
-            device_id=device_id,
-            version=version,
-            update_event_id=_optional_id(event_id),
-            update_revision=revision,
-            correlation_id=correlation_id,
-            document=document,
-            applied_at_ms=applied_at_ms,
-        )
-        for device_id, version, event_id, revision, correlation_id, document, applied_at_ms in rows
-    }
+    return {stored.device_id: stored for stored in map(_stored, rows)}
 
 
 async def save_configuration(transaction: Writer, configuration: StoredConfiguration) -> None:
-    """Put a device's configuration in the place of the one before."""
+    """Put a device's configuration in the place of the one before; an older one is not missing any more."""
     await transaction.execute(
         "REPLACE INTO configurations (device_id, version, update_event_id, update_revision, correlation_id, document,"
         " applied_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -87,17 +101,40 @@ async def save_configuration(transaction: Writer, configuration: StoredConfigura
             configuration.applied_at_ms,
         ),
     )
+    await transaction.execute(
+        "DELETE FROM missing_configurations WHERE device_id = ? AND version <= ?",
+        (configuration.device_id, configuration.version),
+    )
 
 
-async def remove_configuration(transaction: Writer, device_id: str) -> None:
-    """Go back to the site file alone for a device."""
-    await transaction.execute("DELETE FROM configurations WHERE device_id = ?", (device_id,))
+async def find_missing(reader: Reader, device_id: str) -> MissingConfiguration | None:
+    """Return what is missing for a device."""
+    row = await reader.fetch_one(
+        "SELECT device_id, version, update_event_id FROM missing_configurations WHERE device_id = ?", (device_id,)
+    )
+    return None if row is None else _missing(row)
 
 
-async def load_versions(reader: Reader) -> Mapping[str, DeviceVersions]:
-    """Return the versions to compare with, by device."""
-    rows = await reader.fetch_all("SELECT device_id, stale_version, base_version FROM device_versions")
-    return {device_id: DeviceVersions(stale=stale, base=base) for device_id, stale, base in rows}
+async def load_missing(reader: Reader) -> dict[str, MissingConfiguration]:
+    """Return what is missing, by device."""
+    rows = await reader.fetch_all("SELECT device_id, version, update_event_id FROM missing_configurations")
+    return {missing.device_id: missing for missing in map(_missing, rows)}
+
+
+async def save_missing(transaction: Writer, missing: MissingConfiguration) -> None:
+    """Write down what is to be looked for, in the place of an older version."""
+    await transaction.execute(
+        "REPLACE INTO missing_configurations (device_id, version, update_event_id) VALUES (?, ?, ?)",
+        (missing.device_id, missing.version, missing.update_event_id.bytes),
+    )
+
+
+async def find_versions(reader: Reader, device_id: str) -> DeviceVersions:
+    """Return the versions that a device's next update is compared with."""
+    row = await reader.fetch_one(
+        "SELECT stale_version, base_version FROM device_versions WHERE device_id = ?", (device_id,)
+    )
+    return DeviceVersions() if row is None else DeviceVersions(stale=row[0], base=row[1])
 
 
 async def save_versions(transaction: Writer, device_id: str, versions: DeviceVersions) -> None:
@@ -156,11 +193,15 @@ async def forget_revisions(transaction: Writer, *, above_revision: int, valid_ou
     await transaction.execute(
         "UPDATE configuration_history SET update_revision = NULL WHERE update_revision > ?", (above_revision,)
     )
+    left = await transaction.fetch_all(
+        "SELECT device_id, max(version) FROM configuration_history"  # noqa: S608 - question marks
+        f" WHERE update_revision IS NOT NULL AND outcome IN ({marks}) GROUP BY device_id",
+        valid_outcomes,
+    )
+    bases: dict[str, int] = dict(left)
     for (device_id,) in lost:
         await transaction.execute(
-            "UPDATE device_versions SET base_version = (SELECT coalesce(max(version), 0) FROM configuration_history"  # noqa: S608
-            f" WHERE device_id = ? AND update_revision IS NOT NULL AND outcome IN ({marks})) WHERE device_id = ?",
-            (device_id, *valid_outcomes, device_id),
+            "UPDATE device_versions SET base_version = ? WHERE device_id = ?", (bases.get(device_id, 0), device_id)
         )
 
 
@@ -185,6 +226,24 @@ def _history_item(row: Row) -> HistoryItem:
         happened_at_ms=happened_at_ms,
         body=body,
     )
+
+
+def _stored(row: Row) -> StoredConfiguration:
+    device_id, version, event_id, revision, correlation_id, document, applied_at_ms = row
+    return StoredConfiguration(
+        device_id=device_id,
+        version=version,
+        update_event_id=_optional_id(event_id),
+        update_revision=revision,
+        correlation_id=correlation_id,
+        document=document,
+        applied_at_ms=applied_at_ms,
+    )
+
+
+def _missing(row: Row) -> MissingConfiguration:
+    device_id, version, event_id = row
+    return MissingConfiguration(device_id=device_id, version=version, update_event_id=UUID(bytes=event_id))
 
 
 def _optional_id(value: bytes | None) -> UUID | None:

@@ -19,6 +19,12 @@ async def load_descriptions(reader: Reader) -> dict[str, Description]:
     return {device_id: Description(digest, body) for device_id, digest, body in rows}
 
 
+async def find_description(reader: Reader, device_id: str) -> Description | None:
+    """Return a device's last description."""
+    row = await reader.fetch_one("SELECT digest, body FROM descriptions WHERE device_id = ?", (device_id,))
+    return None if row is None else Description(*row)
+
+
 async def save_description(transaction: Writer, device_id: str, description: Description, *, now_ms: int) -> None:
     """Put a device's description in the place of the one before."""
     await transaction.execute(

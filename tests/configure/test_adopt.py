@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import sqlite3
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from edge.storage.adopted_devices import AdoptedName, load_adopted
 from edge.storage.errors import CommitFailed
 from fakes.collect_site import Topic
 from fakes.configure_world import Gateway, World, make_device, make_settings
-from fakes.inline_sqlite import InlineConnect, disk_error
+from fakes.inline_sqlite import InlineConnect, disk_error, ignore
 from fakes.virtual_time import run_virtual
 
 DESCRIBED = EventType.DEVICE_DESCRIBED
@@ -90,6 +91,26 @@ def test_an_adopted_device_can_be_configured_at_once_and_after_a_restart(radio: 
     run_virtual(main)
 
 
+def test_after_a_lost_database_an_adopted_device_has_its_configuration_with_its_first_description(radio: World) -> None:
+    async def main() -> None:
+        async with radio.started() as gateway:
+            await registrar(gateway).adopt("line", group(), "left")
+            radio.ask(2, {"pollIntervalS": 30}, device_id="radio-left")
+            await gateway.settle()
+            await radio.forward(gateway.outbox)
+        shutil.rmtree(radio.directory)
+        async with radio.started() as gateway:
+            await gateway.settle()
+            assert gateway.fleet.device("radio-left") is None
+            await registrar(gateway).adopt("line", group(), "left")
+            assert gateway.fleet.configuration("radio-left").version == 2
+            assert gateway.fleet.configuration("radio-left").poll_interval_s == 30
+            described = [d for d in await gateway.written(DESCRIBED) if d["deviceId"] == "radio-left"]
+            assert [d["configVersion"] for d in described] == [2]
+
+    run_virtual(main)
+
+
 def test_an_id_that_is_taken_is_not_given_again(radio: World) -> None:
     async def main() -> None:
         async with radio.started() as gateway:
@@ -100,15 +121,19 @@ def test_an_id_that_is_taken_is_not_given_again(radio: World) -> None:
     run_virtual(main)
 
 
-def test_an_adoption_that_did_not_come_to_disk_is_none(radio: World) -> None:
+@pytest.mark.parametrize("statement", ["INSERT INTO adopted_devices", "REPLACE INTO descriptions", "COMMIT"])
+def test_an_adoption_that_did_not_come_to_disk_is_none(radio: World, statement: str) -> None:
     def refuse(sql: str) -> None:
-        if "adopted_devices" in sql and "INSERT" in sql:
+        if sql.replace(" OR IGNORE", "").startswith(statement):
             raise disk_error(sqlite3.SQLITE_FULL)
 
     async def main() -> None:
-        async with radio.started(connect=InlineConnect(before=refuse)) as gateway:
+        connect = InlineConnect()
+        async with radio.started(connect=connect) as gateway:
+            connect.before = refuse
             with pytest.raises(CommitFailed):
                 await registrar(gateway).adopt("line", group(), "left")
+            connect.before = ignore
             assert gateway.fleet.device("radio-left") is None
             assert await gateway.written(DESCRIBED) == []
 

@@ -162,25 +162,50 @@ def test_the_checkpoint_stays_before_the_first_update_without_an_answer(tmp_path
     async def main() -> None:
         world = World(tmp_path)
         world.publish(update_event({}, event_type="SomethingElse"))
+        world.ask(1)
         for version in range(1, 101):
-            world.ask(version)
+            world.ask(version, device_id="roof")
 
-        def kill_at_the_first_answer(sql: str) -> None:
-            if "INTO answers" in sql:
+        def kill_at_the_first_application(sql: str) -> None:
+            if "INTO configurations" in sql:
                 raise Killed
 
         killing = InlineConnect()
         async with world.started(connect=killing) as gateway:
-            killing.before = kill_at_the_first_answer
+            killing.before = kill_at_the_first_application
             with pytest.raises(Killed):
                 await gateway.configurator.run()
         async with world.started() as gateway:
-            assert len(await load_pending(gateway.outbox.database)) == 100, "they survived"
+            waiting = await load_pending(gateway.outbox.database)
+            assert [item.revision for item in waiting] == [1, 101], "the last valid one of each device survived"
             [checkpoint] = await load_checkpoints(gateway.outbox.database, STREAM)
-            assert checkpoint == (0, world.store.events(STREAM)[0].event_id)
+            assert checkpoint == (0, world.store.events(STREAM)[0].event_id), "though a hundred were answered"
             await gateway.settle()
-            assert len(await gateway.answers()) == 100
+            assert len(await gateway.answers()) == 101
             [newest, *_] = await load_checkpoints(gateway.outbox.database, STREAM)
-            assert newest.revision == 100
+            assert newest.revision == 101
+
+    run_virtual(main)
+
+
+def test_an_update_that_waited_is_answered_though_the_stream_was_truncated_meanwhile(tmp_path: Path) -> None:
+    async def main() -> None:
+        world = World(tmp_path)
+        world.ask(1)
+        world.ask(2, {"pollIntervalS": 5})
+        killing = InlineConnect()
+
+        def kill_at_the_first_application(sql: str) -> None:
+            if "INTO configurations" in sql:
+                raise Killed
+
+        async with world.started(connect=killing) as gateway:
+            killing.before = kill_at_the_first_application
+            with pytest.raises(Killed):
+                await gateway.configurator.run()
+        world.store.truncate(STREAM, 2)
+        async with world.started() as gateway:
+            await gateway.settle()
+            assert await gateway.answers() == [("bench", 1, "superseded"), ("bench", 2, "applied")]
 
     run_virtual(main)

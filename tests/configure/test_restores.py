@@ -1,10 +1,15 @@
 """What was lost, copied or set back: the database, the event store, or both."""
 
+import asyncio
 import shutil
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from edge.domain.event import EventType
+from edge.storage import answers
+from edge.storage.checkpoints import load_checkpoints
 from fakes.configure_world import ANSWERS, STATUS_STREAM, STREAM, World, update, update_event
 from fakes.event_store import FakeEventStore
 from fakes.virtual_time import run_virtual
@@ -150,6 +155,160 @@ def test_a_replaced_event_store_is_read_from_its_start(world: World) -> None:
         world.store = FakeEventStore()
         world.ask(3, basedOn=0)
         assert (await run_once(world))[-1] == ("bench", 3, "applied")
+
+    run_virtual(main)
+
+
+YEAR_MS = 365 * 86_400_000
+
+
+@pytest.mark.parametrize("error_ms", [-3 * YEAR_MS, 3 * YEAR_MS])
+def test_a_wrong_clock_makes_no_answer_forgotten(world: World, error_ms: int) -> None:
+    async def main() -> None:
+        world.clock_error_ms = error_ms
+        world.ask(1)
+        world.ask(2)
+        backup = world.store.snapshot()
+        await run_once(world)
+        world.clock_error_ms = 0
+        await run_once(world)
+        # The backup holds the updates, and no answer yet.
+        world.store.restore(backup)
+        assert await run_once(world) == [("bench", 1, "superseded"), ("bench", 2, "applied")]
+        world.clock_error_ms = error_ms
+        world.store.restore(backup)
+        assert await run_once(world) == [("bench", 1, "superseded"), ("bench", 2, "applied")]
+
+    run_virtual(main)
+
+
+def test_forgotten_answers_are_taken_from_the_status_stream_when_updates_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "REVISIONS_KEPT", 3)
+
+    async def main() -> None:
+        world.ask(1)
+        await run_once(world)
+        backup = world.store.snapshot()
+        for version in range(2, 10):
+            world.ask(version)
+        given = await run_once(world)
+        async with world.started() as gateway:
+            [(kept,)] = await gateway.outbox.database.fetch_all("SELECT count(*) FROM answers")
+            assert kept == 3, "one for each of the last revisions"
+            [(pairs,)] = await gateway.outbox.database.fetch_all("SELECT count(*) FROM checkpoints")
+            assert pairs > 1
+            # No pair is left of before the backup: the stream is read from its start.
+            async with gateway.outbox.transaction() as transaction:
+                await transaction.execute("DELETE FROM checkpoints WHERE stream = ? AND revision < 8", (STREAM,))
+        world.store.restore(backup)
+        assert await run_once(world) == given
+        assert len(set(all_answers(world))) == len(all_answers(world))
+        world.ask(10)
+        assert (await run_once(world))[-1] == ("bench", 10, "applied")
+
+    run_virtual(main)
+
+
+def test_the_answers_that_are_kept_do_not_grow_with_the_stream_while_the_gateway_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "REVISIONS_KEPT", 50)
+
+    async def main() -> None:
+        async with world.started() as gateway:
+            following = asyncio.create_task(gateway.configurator.run())
+            for _ in range(200):
+                world.publish(update_event(b"junk"))
+                await asyncio.sleep(1)
+            following.cancel()
+            assert len(await gateway.answers()) == 200
+            [(kept,)] = await gateway.outbox.database.fetch_all("SELECT count(*) FROM answers")
+            assert kept == 50
+
+    run_virtual(main)
+
+
+def test_an_answer_is_kept_for_where_its_update_stands_now(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "REVISIONS_KEPT", 5)
+
+    async def main() -> None:
+        event = update_event(update(1))
+        world.publish(event)
+        await run_once(world)
+        world.store = FakeEventStore()
+        world.publish(*[update_event({}, event_type="Other") for _ in range(3)], event)
+        await run_once(world)
+        world.publish(*[update_event({}, event_type="Other") for _ in range(4)])
+        await run_once(world)
+        # Its first place is far behind; its second is not.
+        world.publish(event)
+        assert await run_once(world) == [("bench", 1, "applied")]
+
+    run_virtual(main)
+
+
+def test_no_pair_of_a_status_stream_that_went_back_is_kept(world: World) -> None:
+    async def main() -> None:
+        world.ask(1)
+        await run_once(world)
+        await run_once(world)
+        backup = world.store.snapshot()
+        for version in (2, 3):
+            world.ask(version)
+            await run_once(world)
+        await run_once(world)
+        world.store.restore(backup)
+        # Also where the stream has grown beyond what it was.
+        for _ in range(4):
+            world.publish(update_event(b"junk", event_type="Other"), stream=STATUS_STREAM)
+        async with world.started() as gateway:
+            await gateway.settle()
+            on_stream = {(event.revision, event.event_id) for event in world.store.events(STATUS_STREAM)}
+            pairs = await load_checkpoints(gateway.outbox.database, STATUS_STREAM)
+            assert pairs[0].revision == 4
+            assert set(pairs) <= on_stream
+
+    run_virtual(main)
+
+
+def test_a_status_stream_that_alone_went_back_leaves_no_pair_behind(world: World) -> None:
+    async def main() -> None:
+        world.ask(1)
+        await run_once(world)
+        world.ask(2)
+        # Both updates are in it, and only the first answer.
+        backup = world.store.snapshot()
+        await run_once(world)
+        async with world.started() as gateway:
+            await gateway.settle()
+            pairs = await load_checkpoints(gateway.outbox.database, STATUS_STREAM)
+            assert [pair.revision for pair in pairs] == [1, 0]
+        world.store.restore(backup)
+        async with world.started() as gateway:
+            await gateway.settle()
+            pairs = await load_checkpoints(gateway.outbox.database, STATUS_STREAM)
+            assert [pair.revision for pair in pairs] == [0]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("stream", [STREAM, STATUS_STREAM])
+def test_a_stream_that_went_back_and_did_not_grow_leaves_no_pair_behind(world: World, stream: str) -> None:
+    async def main() -> None:
+        world.ask(1)
+        await run_once(world)
+        await run_once(world)
+        backup = world.store.snapshot()
+        world.ask(2)
+        await run_once(world)
+        await run_once(world)
+        world.store.restore(backup)
+        async with world.started() as gateway:
+            await gateway.settle()
+            pairs = await load_checkpoints(gateway.outbox.database, stream)
+            assert [pair.revision for pair in pairs] == [0]
 
     run_virtual(main)
 

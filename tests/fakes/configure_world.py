@@ -200,6 +200,8 @@ class World:
         self.store = FakeEventStore()
         # What the forwarder was told of the event store.
         self.heard: list[str] = []
+        # Of the gateway's wall clock.
+        self.clock_error_ms = 0
 
     def publish(self, *events: NewEvent, stream: str = STREAM) -> list[UUID]:
         """Append as a producer does."""
@@ -225,7 +227,7 @@ class World:
                 producer="greenhouse-edge/0",
                 site_file_digest=DIGEST,
                 streams=self.settings.streams,
-                clock=VirtualClock(),
+                clock=VirtualClock(error_ms=self.clock_error_ms),
                 new_id=uuid4,
             )
             settings = await restore_adopted(outbox, self.settings)

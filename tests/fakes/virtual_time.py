@@ -69,15 +69,17 @@ def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 class VirtualClock:
     """The gateway's clock on the time of the loop that runs when it is made."""
 
-    def __init__(self, state: ClockState = ClockState.SYNCHRONIZED) -> None:
+    def __init__(self, state: ClockState = ClockState.SYNCHRONIZED, *, error_ms: int = 0) -> None:
         self.clock_state = state
+        # How far its wall time is beside the truth.
+        self.error_ms = error_ms
         self._loop = asyncio.get_running_loop()
 
     def monotonic_s(self) -> float:
         return self._loop.time()
 
     def unix_ms(self) -> int:
-        return START_UNIX_MS + round(self.monotonic_s() * 1000)
+        return START_UNIX_MS + self.error_ms + round(self.monotonic_s() * 1000)
 
     def uptime_ms(self) -> int:
         return 60_000 + round(self.monotonic_s() * 1000)

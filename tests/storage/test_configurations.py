@@ -8,13 +8,18 @@ from edge.storage import configurations
 from edge.storage.configurations import (
     DeviceVersions,
     HistoryItem,
+    MissingConfiguration,
     StoredConfiguration,
     append_history,
+    find_configuration,
+    find_missing,
+    find_version,
+    find_versions,
     load_configurations,
     load_history,
-    load_versions,
-    remove_configuration,
+    load_missing,
     save_configuration,
+    save_missing,
     save_versions,
 )
 from edge.storage.database import open_database
@@ -46,9 +51,22 @@ async def test_the_newest_configuration_of_a_device_is_in_force(tmp_path: Path) 
             await save_configuration(transaction, configuration)
     async with open_database(tmp_path) as database:
         assert await load_configurations(database) == {"d1": replace(STORED, version=8), "d2": bare}
-        async with database.transaction() as transaction:
-            await remove_configuration(transaction, "d1")
-        assert await load_configurations(database) == {"d2": bare}
+        assert await find_configuration(database, "d2") == bare
+        assert await find_configuration(database, "d3") is None
+        assert [await find_version(database, device_id) for device_id in ("d1", "d2", "d3")] == [8, 7, 0]
+
+
+async def test_a_configuration_is_missing_until_it_or_a_newer_one_is_saved(tmp_path: Path) -> None:
+    missing = MissingConfiguration(device_id="d1", version=7, update_event_id=UUID(int=1))
+    async with open_database(tmp_path) as database:
+        for version, is_missing in ((6, True), (7, False), (8, False)):
+            async with database.transaction() as transaction:
+                await save_missing(transaction, replace(missing, version=3))
+                await save_missing(transaction, missing)
+                await save_configuration(transaction, replace(STORED, device_id="d2", version=9))
+                await save_configuration(transaction, replace(STORED, version=version))
+            assert await find_missing(database, "d1") == (missing if is_missing else None)
+            assert await load_missing(database) == ({"d1": missing} if is_missing else {})
 
 
 async def test_versions_are_kept_per_device(tmp_path: Path) -> None:
@@ -56,7 +74,8 @@ async def test_versions_are_kept_per_device(tmp_path: Path) -> None:
         async with database.transaction() as transaction:
             await save_versions(transaction, "d1", DeviceVersions(stale=8, base=7))
             await save_versions(transaction, "d1", DeviceVersions(stale=9, base=7))
-        assert await load_versions(database) == {"d1": DeviceVersions(stale=9, base=7)}
+        assert await find_versions(database, "d1") == DeviceVersions(stale=9, base=7)
+        assert await find_versions(database, "d2") == DeviceVersions(stale=0, base=0)
 
 
 async def test_history_is_read_newest_first_for_one_device_or_all(tmp_path: Path) -> None:

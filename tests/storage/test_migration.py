@@ -57,7 +57,22 @@ def test_each_migration_has_a_number_of_its_own() -> None:
 async def test_telemetry_has_no_secondary_index(tmp_path: Path) -> None:
     async with open_database(tmp_path) as database:
         rows = await database.fetch_all("SELECT tbl_name FROM sqlite_schema WHERE type = 'index'")
-    assert {name for (name,) in rows} <= {"streams", "runs", "checkpoints", "recipes"}
+    assert not {name for (name,) in rows} & {"blocks", "control_entries"}
+
+
+async def test_answers_of_an_earlier_release_learn_where_their_updates_stand(connection: Connection) -> None:
+    steps = migrations()
+    await migrate(connection, {number: steps[number] for number in (1, 2)})
+    await connection.execute_many("INSERT INTO answers VALUES (?, x'00', 'applied', 0)", [(b"a",), (b"b",), (b"c",)])
+    await connection.execute_many(
+        "INSERT INTO configuration_history (outcome, update_event_id, update_revision, happened_at_ms, body)"
+        " VALUES ('applied', ?, ?, 0, '')",
+        [(b"a", 41), (b"b", None)],
+    )
+    await migrate(connection, steps)
+    rows = await connection.fetch_all("SELECT update_event_id, update_revision FROM answers ORDER BY 1")
+    assert rows == [(b"a", 41), (b"b", 0), (b"c", 0)]
+    await connection.close()
 
 
 async def test_only_what_is_missing_is_applied(connection: Connection) -> None:
