@@ -13,7 +13,7 @@ from edge.domain.settings import DeviceGroup, Settings
 from edge.storage.adopted_devices import AdoptedName, load_adopted
 from edge.storage.errors import CommitFailed
 from fakes.collect_site import Topic
-from fakes.configure_world import Gateway, World, make_device, make_settings
+from fakes.configure_world import STREAM, Gateway, World, make_device, make_settings
 from fakes.inline_sqlite import InlineConnect, disk_error, ignore
 from fakes.virtual_time import run_virtual
 
@@ -107,6 +107,26 @@ def test_after_a_lost_database_an_adopted_device_has_its_configuration_with_its_
             assert gateway.fleet.configuration("radio-left").poll_interval_s == 30
             described = [d for d in await gateway.written(DESCRIBED) if d["deviceId"] == "radio-left"]
             assert [d["configVersion"] for d in described] == [2]
+
+    run_virtual(main)
+
+
+def test_an_adopted_device_whose_configuration_cannot_be_found_any_more_has_an_alarm(radio: World) -> None:
+    async def main() -> None:
+        async with radio.started() as gateway:
+            await registrar(gateway).adopt("line", group(), "left")
+            radio.ask(2, {"pollIntervalS": 30}, device_id="radio-left")
+            await gateway.settle()
+            await radio.forward(gateway.outbox)
+        shutil.rmtree(radio.directory)
+        radio.store.truncate(STREAM, 1)
+        async with radio.started() as gateway:
+            await gateway.settle()
+            assert await gateway.written(EventType.ALARM_RAISED) == [], "there is no such device yet"
+            await registrar(gateway).adopt("line", group(), "left")
+            [alarm] = await gateway.written(EventType.ALARM_RAISED)
+            assert alarm["deviceId"] == "radio-left"
+            assert "version 2 was applied before this database was lost" in alarm["message"]
 
     run_virtual(main)
 

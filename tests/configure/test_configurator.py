@@ -253,6 +253,25 @@ def test_a_commit_of_unknown_outcome_is_looked_up_and_nothing_is_answered_twice(
     run_virtual(main)
 
 
+@pytest.mark.parametrize(("size", "transactions"), [(0, 4), (60_000, 12)])
+def test_both_streams_are_taken_in_by_parts_that_memory_can_hold(world: World, size: int, transactions: int) -> None:
+    async def main() -> None:
+        saved: list[str] = []
+
+        def count(sql: str) -> None:
+            if sql.startswith("REPLACE INTO checkpoints"):
+                saved.append(sql)
+
+        for stream in (STREAM, STATUS_STREAM):
+            for _ in range(200):
+                world.publish(update_event(b"x" * size, event_type="Other"), stream=stream)
+        async with world.started(connect=InlineConnect(before=count)) as gateway:
+            await gateway.settle()
+        assert len(saved) == 2 * transactions
+
+    run_virtual(main)
+
+
 def test_without_a_status_stream_the_devices_are_run_all_the_same(world: World) -> None:
     async def main() -> None:
         world.store.tombstone(STATUS_STREAM)

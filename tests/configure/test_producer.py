@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 
 from edge.configure.edit import EditMistaken, edited, parse_assignment, parse_path
-from edge.configure.producer import Request, RequestContested, Streams, ask, read_known, wait_for_answer
+from edge.configure.producer import Request, RequestContested, Streams, ask, compose, read_known, wait_for_answer
 from edge.contract.configuration import DeviceConfigurationApplied, DeviceConfigurationRejected
-from edge.domain.event import Json
+from edge.contract.model import INTEGER_MAX
+from edge.domain.event import EventType, Json
 from fakes.configure_world import STATUS_STREAM, STREAM, World, make_device, update, update_event
 from fakes.event_store import FakeEventStore, Fault
 from fakes.virtual_time import run_virtual
@@ -125,6 +126,46 @@ def test_junk_is_passed_and_used_up_versions_are_counted(world: World) -> None:
         # The gateway remembers version 9, which the restored store has lost; its answer comes again.
         await settled(world)
         assert (await read_known(world.store, STREAMS, "bench")).highest_version == 9
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"1e999", b"9" * 5000])
+def test_nothing_is_based_on_an_update_that_holds_what_is_not_json(world: World, value: bytes) -> None:
+    async def main() -> None:
+        world.ask(1, {"pollIntervalS": 5})
+        junk = b'{"deviceId": "bench", "configVersion": 2, "configuration": {"pollIntervalS": ' + value + b"}}"
+        world.publish(update_event(junk))
+        asked = await compose(world.store, STREAMS, a_request(enabled=False))
+        assert asked.data["configuration"] == {"pollIntervalS": 5, "enabled": False}
+        assert (asked.data["basedOn"], asked.data["configVersion"]) == (1, 3)
+
+    run_virtual(main)
+
+
+def test_a_version_after_which_none_can_follow_is_not_counted(world: World) -> None:
+    async def main() -> None:
+        world.ask(4)
+        world.ask(INTEGER_MAX, {"nonsense": 1})
+        await settled(world)
+        assert (await read_known(world.store, STREAMS, "bench")).highest_version == 4
+
+    run_virtual(main)
+
+
+def test_an_answer_that_somebody_else_wrote_is_not_waited_for(world: World) -> None:
+    async def main() -> None:
+        asked = await ask(world.store, STREAMS, a_request(pollIntervalS=0))
+        async with world.started() as gateway:
+            await gateway.settle()
+            [answer] = await gateway.written(EventType.DEVICE_CONFIGURATION_REJECTED)
+            forged = answer | {"errors": [{"path": "", "code": "forged", "message": "no"}]}
+            event_type = EventType.DEVICE_CONFIGURATION_REJECTED
+            world.publish(update_event(forged, event_type=event_type), stream=STATUS_STREAM)
+            await world.forward(gateway.outbox)
+        found = await wait_for_answer(world.store, STREAMS, asked)
+        assert isinstance(found, DeviceConfigurationRejected)
+        assert [error.code for error in found.errors] == ["below_minimum"]
 
     run_virtual(main)
 

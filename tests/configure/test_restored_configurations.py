@@ -328,8 +328,11 @@ def test_with_a_link_the_first_look_ends_when_the_configuration_is_in_force(worl
         shutil.rmtree(world.directory)
         world.store.latency_s = lambda: 0.1
         async with world.started() as gateway:
+            loop = asyncio.get_running_loop()
+            started_s = loop.time()
             following = asyncio.create_task(gateway.configurator.run())
             await gateway.configurator.first_look()
+            assert loop.time() - started_s < FIRST_LOOK_S / 2
             assert versions(gateway) == {"bench": 3, "roof": 0}
             following.cancel()
 
