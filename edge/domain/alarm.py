@@ -13,7 +13,7 @@ class AlarmKind(StrEnum):
     # The call of the driver returns, with whatever outcome; in a later run, the first call about the same device (or the
     # connection itself) that does; or the device is disabled, or is not behind that connection any more.
     DRIVER_STALLED = "driver_stalled"
-    # An update that is valid, or a site file that allows again what is configured.
+    # An update that is valid, a site file that allows again what is configured, or a missing update that is found.
     CONFIGURATION_NOT_USABLE = "configuration_not_usable"
     # The stream is no longer parked.
     STREAM_PARKED = "stream_parked"
