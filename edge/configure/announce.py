@@ -147,7 +147,7 @@ class _Said(NamedTuple):
     """What was last said of each device."""
 
     descriptions: Mapping[str, Description]
-    # What stands.
+    # What stands. That of a stream, which may hold events of a device that is none any more, is the forwarder's.
     alarms: Mapping[AlarmIdentity, OpenAlarm]
 
     def devices(self) -> list[str]:
@@ -173,5 +173,5 @@ async def _load_said(reader: Reader) -> _Said:
     alarms = await load_open_alarms(reader)
     return _Said(
         descriptions=await load_descriptions(reader),
-        alarms={alarm.identity: alarm for alarm in alarms},
+        alarms={alarm.identity: alarm for alarm in alarms if alarm.identity.stream is None},
     )

@@ -44,7 +44,8 @@ class SiteFileLoaded(ControlFact):
 class DeviceRetired(DeviceFact):
     """A device is none of this gateway's any more. Its stream ends.
 
-    Its open alarms were cleared just before. That it is lost ends here, too: no DeviceConnectionRestored follows.
+    Its open alarms were cleared just before, but for one about its stream: that may still have events to take. That it
+    is lost ends here, too: no DeviceConnectionRestored follows.
     """
 
     reason: str = Field(description="An open list: removed.", examples=["removed"])

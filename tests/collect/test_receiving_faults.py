@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+
 from edge.domain.driver import DecodingBroke, MalformedResponse
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
@@ -99,3 +101,13 @@ def test_what_is_no_list_of_samples_is_a_fault() -> None:
 
     work = collect((broker("a"), driver), story=story)
     assert values(work.outbox.samples()) == [20.0]
+
+
+def test_a_bug_that_comes_back_after_a_good_message_is_told_again() -> None:
+    driver = ScriptedPushedDriver()
+    for arrived in (KeyError("x"), [said(20.0)], KeyError("x"), KeyError("x")):
+        driver.arrivals.put_nowait(arrived)
+    with structlog.testing.capture_logs() as logs:
+        work = collect((broker("a"), driver), story=lambda _: asyncio.sleep(3))
+    assert work.outbox.control_types() == ["AlarmRaised", "AlarmCleared", "AlarmRaised"]
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["driver_failed"] * 2

@@ -116,6 +116,25 @@ def test_an_alarm_about_something_else_takes_the_place_of_the_one_before(world: 
     run_virtual(main)
 
 
+def test_an_alarm_about_the_stream_of_a_removed_device_stays_and_retires_the_device_no_second_time(
+    world: World,
+) -> None:
+    async def main() -> None:
+        async with world.started() as gateway:
+            refused = gateway.author.stream_alarm(AlarmKind.STREAM_REFUSED, "sensorReadings-north-1.bench")
+            assert refused.device_id == "bench"
+            await gateway.outbox.record(gateway.author.alarm_raised(refused, "the user may not append"))
+            await gateway.settle()
+        world.settings = make_settings(make_device("roof"))
+        for _ in range(3):
+            async with world.started() as gateway:
+                await gateway.settle()
+                assert refused in gateway.outbox.alarms
+                assert len(await gateway.written(EventType.DEVICE_RETIRED)) == 1
+
+    run_virtual(main)
+
+
 def test_what_stands_of_a_device_that_was_never_described_ends_when_it_is_none(world: World) -> None:
     async def main() -> None:
         async with world.started() as gateway:

@@ -48,7 +48,7 @@ class AlarmView:
 
     def _retired(self, data: Mapping[str, Any]) -> None:
         self.lost.pop(data["deviceId"], None)
-        left = [identity for identity in self.alarms if identity[1] == data["deviceId"]]
+        left = [identity for identity in self.alarms if identity[1] == data["deviceId"] and identity[-1] is None]
         self._check(not left, f"{data['deviceId']} is retired with {left} open")
 
     def _check(self, holds: bool, sentence: str) -> None:
