@@ -6,7 +6,7 @@ their order: who has seen position n never sees a smaller one appear.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from edge.storage.backlog import Backlog
 from edge.storage.cursors import Cursors
 from edge.storage.database import Database, naming
 from edge.storage.entry import Entry, Page
-from edge.storage.errors import CommitFailed
+from edge.storage.errors import CommitFailed, StateDirectoryLost
 from edge.storage.identities import Identity
 from edge.storage.intake import Intake
 from edge.storage.ledger import Ledger, Listener
@@ -257,10 +257,13 @@ class Outbox:
 
     async def _until_written_again(self) -> None:
         while True:
-            with suppress(CommitFailed):
+            try:
                 async with self.transaction():
                     return
-            await asyncio.sleep(DISK_RETRY_S)
+            except StateDirectoryLost:
+                raise
+            except CommitFailed:
+                await asyncio.sleep(DISK_RETRY_S)
 
     async def _set_parked(self, stream: int, reason: str | None, *declarations: Draft) -> None:
         async with self.transaction() as transaction:

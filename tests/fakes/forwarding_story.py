@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.domain.event_store import Right
+from edge.domain.settings import OutboxSettings
 from edge.storage.errors import CommitFailed
+from edge.storage.retention import ROWS_MIN
 from fakes.event_store import Fault
 from fakes.forwarding_check import POISON, is_poison
 from fakes.forwarding_world import STORE_DOWN_S, DiskFault, Life, TransactionFailed, World
@@ -20,6 +22,9 @@ LIVES_MAX = 6
 CONTROL_STREAMS = ("gateway-north-1", "deviceConfigurationStatus-north-1", *(f"audit-north-1.{n}" for n in range(9)))
 # More than the turns of the loop that a transaction takes.
 CANCELLED_TURNS_MAX = 60
+HOUR_S = 3600.0
+# Longer than a forwarder believes a store that nobody called.
+SILENCE_S = 6.0
 
 
 class Story:
@@ -39,6 +44,18 @@ class Story:
         world.store.refuses = lambda event: self._refuses_everything or is_poison(event)
         self.may_transact = self.rng.random() < 0.6
         self.disk_fault_rate = self.rng.choice((0.0, 0.0, 0.05, 0.3))
+        self.may_grow_exactly = self.rng.random() < 0.2
+        # The answer to a read may be so late that a commit, with what it deletes, comes between.
+        self.answers_s = self.rng.choice(((0.0, 0.0, 0.02, 0.3), (0.0, 0.3, 2.0, 5.0)))
+        world.has_subscription = self.rng.random() < 0.7
+        # What is forwarded goes early, by its age or because the file is full.
+        self.presses_retention = self.rng.random() < 0.3
+        # What waits for a stream that was deleted would fill the file for ever; and in a file that is full of what a
+        # restored store is to get again there is no room for the event that says so.
+        self.fills_quota = not self.may_delete and not self.may_restore_store and self.rng.random() < 0.15
+        if self.presses_retention or self.fills_quota:
+            world.retention_is_short = True
+            world.settings = OutboxSettings(keep_forwarded_h=0.5, max_size_mb=1 if self.fills_quota else 16)
         self._snapshots = [world.store.snapshot()]
         self._copies: list[tuple[Path, set[UUID]]] = []
 
@@ -48,13 +65,17 @@ class Story:
         for _ in range(self.rng.randint(1, LIVES_MAX)):
             store.choose_fault = self._fault
             store.choose_read_fault = lambda _stream: self.rng.random() < self.fault_rate / 2
-            store.latency_s = lambda: self.rng.choice((0.0, 0.0, 0.02, 0.3))
+            store.latency_s = lambda: self.rng.choice(self.answers_s)
+            store.repeats_positions = lambda: self.rng.random() < 0.5
             store.cancelled_lands = lambda: self.rng.random() < 0.5
             fuse = self.rng.choice((None, self.rng.randint(0, 60), self.rng.randint(0, 600)))
             await self.world.live(self._busy, fuse=fuse)
             self._between_lives()
-        self._heal()
-        await self.world.live(self._settle)
+        if self.rng.random() < 0.5:
+            self._heal()
+            await self.world.live(self._settle)
+        else:
+            await self.world.live(self._fall_silent)
 
     def _fault(self, _stream: str) -> Fault | None:
         return self.rng.choice(FAULTS) if self.rng.random() < self.fault_rate else None
@@ -64,6 +85,10 @@ class Story:
 
     async def _busy(self, life: Life) -> None:
         self.world.choose_disk_fault = self._disk_fault
+        if self.presses_retention and self.rng.random() < 0.5:
+            await self._grow_old(life)
+        if self.fills_quota and self.rng.random() < 0.5:
+            await self._fill_up(life)
         for _ in range(self.rng.randint(1, 40)):
             for _ in range(self.rng.randint(0, 6)):
                 is_bad = self.may_refuse and self.rng.random() < 0.1
@@ -94,6 +119,26 @@ class Story:
         if error is not None and not isinstance(error, CommitFailed | TransactionFailed):
             raise error
 
+    async def _grow_old(self, life: Life) -> None:
+        """So much is forwarded and so long nothing happens that the next commit deletes it; or it is needed again."""
+        for _ in range(ROWS_MIN + 20):
+            life.offer(self.rng.choice(DEVICES))
+            await life.outbox.flush()
+        await asyncio.sleep(2 * HOUR_S)
+        if self.may_restore_store:
+            self._restore_store()
+        for _ in range(self.rng.randint(1, 20)):
+            life.offer(self.rng.choice(DEVICES))
+            await asyncio.sleep(1)
+
+    async def _fill_up(self, life: Life) -> None:
+        """More is measured than the file can hold, with and without an event store to take it."""
+        for _ in range(60):
+            for _ in range(6):
+                life.offer(self.rng.choice(DEVICES), size=6000)
+            await self._weather()
+            await asyncio.sleep(0.6)
+
     async def _weather(self) -> None:
         store = self.world.store
         roll = self.rng.random()
@@ -113,7 +158,10 @@ class Story:
             store.go_down()
             await asyncio.sleep(STORE_DOWN_S)
             self._restore_store()
-        elif roll < 0.36 and self.may_refuse:
+        elif roll < 0.33 and self.may_restore_store and self.world.has_subscription:
+            # So quickly that no call fails: only the subscription shows it.
+            self._restore_store()
+        elif roll < 0.38 and self.may_refuse:
             self._refuse()
 
     def _refuse(self) -> None:
@@ -141,7 +189,14 @@ class Story:
             self._stranger()
 
     def _restore_store(self) -> None:
+        store = self.world.store
+        lengths = {stream: len(state.events) for stream, state in store.streams.items()}
         self.world.restore_store(self.rng.choice([*self._snapshots, {}]))
+        if self.may_grow_exactly and self.rng.random() < 0.5:
+            stream = f"sensorReadings-north-1.{self.rng.choice('ab')}"
+            while len(store.events(stream)) < lengths.get(stream, 0):
+                self.world.append_foreign(stream)
+                self.world.grown_exactly.add(stream)
         if self.may_meet_strangers and self.rng.random() < 0.5:
             for _ in range(self.rng.randint(1, 30)):
                 self._stranger()
@@ -168,6 +223,17 @@ class Story:
         store.access_refused = self._refuses_everything = False
         store.denied.clear()
         store.restart()
+
+    async def _fall_silent(self, life: Life) -> None:
+        """The store is restored in the middle of a life, and only one device speaks after it."""
+        await self._busy(life)
+        self._heal()
+        await self._settle(life)
+        if self.may_restore_store:
+            self._restore_store()
+            await asyncio.sleep(self.rng.choice((0.0, SILENCE_S)))
+        life.offer(self.rng.choice(DEVICES))
+        await life.settle()
 
     async def _settle(self, life: Life) -> None:
         for device in DEVICES:
