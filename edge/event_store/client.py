@@ -18,6 +18,7 @@ from esdbclient.exceptions import (
     AbortedByServer,
     DeadlineExceeded,
     EventStoreDBClientException,
+    InternalError,
     NodeIsNotLeader,
     ServiceUnavailable,
 )
@@ -43,6 +44,9 @@ Answer = TypeVar("Answer")
 
 # A server takes 100 calls on one connection; one more would wait without a word. Subscriptions need a few as well.
 CALLS_MAX = 64
+
+# What gRPC says on this side, as status INTERNAL, if the connection breaks while a call is being sent.
+_BROKEN_WHILE_SENT = "Internal error from Core"
 
 _LIBRARY_ERRORS = (EventStoreDBClientException, grpc.aio.UsageError, grpc.RpcError, CallEnded)
 
@@ -208,7 +212,7 @@ class GrpcEventStore:
             case NodeIsNotLeader():
                 if not self._cluster.is_single:
                     await self._cluster.give_up(node, leader=_leader_named_by(error))
-            case ServiceUnavailable() | grpc.aio.UsageError():
+            case _ if _is_of_connection(error):
                 await self._cluster.give_up(node)
             case DeadlineExceeded() | AbortedByServer() | CallEnded():
                 self._cluster.doubt(node)
@@ -219,7 +223,7 @@ class GrpcEventStore:
         """Whether a look for the leader may be all that the call needs."""
         if isinstance(error, NodeIsNotLeader) or _failure(error).is_not_ready:
             return not self._cluster.is_single
-        return isinstance(error, ServiceUnavailable | grpc.aio.UsageError)
+        return _is_of_connection(error)
 
     @asynccontextmanager
     async def _following(
@@ -276,6 +280,13 @@ def _failure(error: Exception) -> CallFailure:
     if type(error) is EventStoreDBClientException and isinstance(said, Any):
         return CallFailure(kind=kind, detail_type=said.TypeName())
     return CallFailure(kind=kind, reason=str(said))
+
+
+def _is_of_connection(error: Exception) -> bool:
+    """Whether the connection broke, or its channel was closed before the call began."""
+    if isinstance(error, InternalError):
+        return str(error) == _BROKEN_WHILE_SENT
+    return isinstance(error, ServiceUnavailable | grpc.aio.UsageError)
 
 
 def _leader_named_by(error: NodeIsNotLeader) -> str | None:

@@ -92,8 +92,7 @@ class Cluster:
             self._present = self._access.open(self._known[0])
             return
         if self._present is not None:
-            # A healthy one answers on the channel that there is, and no other node need be asked.
-            self._ask_first(self._present.target)
+            self._ask_last(self._present.target)
         try:
             found = await _find_leader(self._access, self._known, self._present)
         except (EventStoreUnavailable, CredentialRefused) as error:
@@ -103,7 +102,6 @@ class Cluster:
         self._learn(found.members)
         former, self._present, self._is_doubted = self._present, found.node, False
         if former is not None and former is not found.node:
-            self._ask_last(former.target)
             await former.retire()
         if self._last_leader not in {None, found.node.target}:
             log.info("event_store_leader_changed", node=found.node.target, before=self._last_leader)
@@ -179,6 +177,10 @@ class _Look:
             task.cancel()
 
     async def _ask_all(self, targets: Sequence[str], tasks: asyncio.TaskGroup) -> None:
+        if self._present is not None:
+            # If it is healthy, it answers on the channel that there is, and nothing else need be asked.
+            self._ask(self._present.target, tasks, connected=self._present)
+            await self._wait(ASK_NEXT_S)
         for target in targets:
             self._ask(target, tasks)
             await self._wait(ASK_NEXT_S)
@@ -188,7 +190,7 @@ class _Look:
 
     def story(self) -> str:
         """Tell what each node said."""
-        return "; ".join(f"{target} {self._said.get(target, 'does not answer')}" for target in self._asking)
+        return "; ".join(f"{name} {self._said.get(name, 'does not answer')}" for name in self._asking)
 
     async def _wait(self, wait_s: float) -> None:
         """Wait for an answer, but not longer."""
@@ -198,36 +200,40 @@ class _Look:
                     await self._heard.wait()
             self._heard.clear()
 
-    def _ask(self, target: str, tasks: asyncio.TaskGroup) -> None:
-        if self.found is None and target not in self._asking:
-            self._asking[target] = tasks.create_task(self._keep_asking(target, tasks), name=f"gossip {target}")
+    def _ask(self, target: str, tasks: asyncio.TaskGroup, *, connected: Node | None = None) -> None:
+        # Only the connection may be lost: so the node that is connected is asked on a fresh one as well.
+        name = target if connected is None else f"{target} (connected)"
+        if self.found is None and name not in self._asking:
+            self._asking[name] = tasks.create_task(self._keep_asking(name, target, connected, tasks), name=name)
 
-    async def _keep_asking(self, target: str, tasks: asyncio.TaskGroup) -> None:
-        node = self._present
+    async def _keep_asking(self, name: str, target: str, connected: Node | None, tasks: asyncio.TaskGroup) -> None:
+        node = connected
+        if node is None:
+            node = self._access.open(target)
+            self.opened.append(node)
         while True:
-            if node is None or node.target != target or node.is_retired:
-                node = self._access.open(target)
-                self.opened.append(node)
             try:
                 members = await node.members()
             except (grpc.aio.AioRpcError, grpc.aio.UsageError, CallEnded) as error:
                 self.is_refused = self.is_refused or _is_refusal(error)
-                self._said[target] = f"does not answer ({_cause(error)})"
-                self._answering.discard(target)
+                self._said[name] = f"does not answer ({_cause(error)})"
+                self._answering.discard(name)
                 self._heard.set()
             else:
-                self._answering.add(target)
-                self._take_in(node, members, tasks)
+                self._answering.add(name)
+                self._take_in(name, node, members, tasks)
             await asyncio.sleep(ASK_AGAIN_S)
 
-    def _take_in(self, node: Node, members: Sequence[gossip_pb2.MemberInfo], tasks: asyncio.TaskGroup) -> None:
+    def _take_in(
+        self, name: str, node: Node, members: Sequence[gossip_pb2.MemberInfo], tasks: asyncio.TaskGroup
+    ) -> None:
         leaders = [_target_of(member) for member in members if _leads(member)]
         # A node that is alone may know itself by an address that is not ours for it.
         if node.target in leaders or (leaders and len(members) == 1):
             self.found = self.found or _Found(node=node, members=tuple(members))
             self._heard.set()
             return
-        self._said[node.target] = f"is not the leader (it names {', '.join(leaders) or 'none'})"
+        self._said[name] = f"is not the leader (it names {', '.join(leaders) or 'none'})"
         for leader in leaders:
             self._ask(leader, tasks)
         if not leaders:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import grpc
 import pytest
 
 from edge.domain.event import RecordedEvent
@@ -17,6 +18,7 @@ from edge.event_store.embedded.faults import (
     SILENCE_BEFORE_COMMIT,
     AppendFault,
     Delay,
+    EndCall,
     Stage,
 )
 from edge.event_store.embedded.server import EmbeddedEventStore
@@ -170,6 +172,17 @@ async def test_append_whose_answer_was_lost_is_made_once_more_without_doubling(
     assert [e.event_id for e in await store.read_forward("one", from_revision=0, limit=9)] == [
         event.event_id for event in events
     ]
+
+
+async def test_connection_that_breaks_while_a_call_is_sent_is_as_broken_as_one_that_breaks_later(
+    store: GrpcEventStore, embedded: EmbeddedEventStore
+) -> None:
+    # gRPC's client then says this itself.
+    broken = EndCall(grpc.StatusCode.INTERNAL, "Internal error from Core")
+    embedded.faults.appends.append(AppendFault(Stage.BEFORE_COMMIT, broken))
+    embedded.faults.reads.append(broken)
+    await store.append("one", [new_event()], expected_revision=NO_STREAM)
+    assert len(await store.read_backward("one", limit=1)) == 1
 
 
 async def test_answers_lost_at_every_attempt_leave_the_outcome_unknown(

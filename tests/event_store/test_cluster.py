@@ -157,6 +157,16 @@ async def test_former_leader_that_goes_on_after_its_frost_misleads_no_call(clust
         await call(store)
 
 
+async def test_leader_to_which_only_the_connection_is_lost_is_connected_to_anew(cluster: Cluster) -> None:
+    async with opened(cluster.uri, timeout_s=1.0) as store:
+        await store.append("one", [new_event()], expected_revision=NO_STREAM)
+        cluster.nodes[0].forget_connections()
+        with pytest.raises(OutcomeUnknown):
+            await append(store)
+        await read(store)
+        assert cluster.leader is cluster.nodes[0]
+
+
 async def test_frozen_node_that_is_named_first_does_not_hold_up_the_first_call(cluster: Cluster) -> None:
     cluster.freeze(cluster.nodes[0])
     await cluster.until_elected()

@@ -106,6 +106,11 @@ class ClusterNode:
         self.faults.unavailable = True
         self.log.wake()
 
+    def forget_connections(self) -> None:
+        """Lose the paths to it: what is connected hears nothing more, and who connects anew is answered."""
+        assert self._proxy is not None
+        self._proxy.forget_connections()
+
     def freeze(self) -> None:
         """Stop its process as SIGSTOP does."""
         assert self._proxy is not None

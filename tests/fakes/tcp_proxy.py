@@ -15,6 +15,9 @@ class TcpProxy:
         self._passing = asyncio.Event()
         self._passing.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        # Counts from which connection on bytes are passed.
+        self._accepted = 0
+        self._lost_below = 0
         self.port = 0
 
     @property
@@ -28,6 +31,10 @@ class TcpProxy:
     def speak_again(self) -> None:
         self._passing.set()
 
+    def forget_connections(self) -> None:
+        """Drop what comes on the connections there are, as a middlebox does that has forgotten them; new ones pass."""
+        self._lost_below = self._accepted
+
     def cut(self) -> None:
         """Close all connections at once."""
         for writer in self._writers:
@@ -40,20 +47,23 @@ class TcpProxy:
             writer.transport.abort()
             return
         self._writers |= {writer, inner_writer}
+        number, self._accepted = self._accepted, self._accepted + 1
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._pass_on(reader, inner_writer))
-                tasks.create_task(self._pass_on(inner_reader, writer))
+                tasks.create_task(self._pass_on(reader, inner_writer, number))
+                tasks.create_task(self._pass_on(inner_reader, writer, number))
         finally:
             self._writers -= {writer, inner_writer}
             writer.transport.abort()
             inner_writer.transport.abort()
 
-    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, number: int) -> None:
         with suppress(ConnectionError):
             while chunk := await source.read(CHUNK):
                 # What comes while silent is held back, like a packet that is sent again until it gets through.
                 await self._passing.wait()
+                if number < self._lost_below:
+                    continue
                 target.write(chunk)
                 await target.drain()
         target.transport.abort()
