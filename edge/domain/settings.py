@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from edge.domain.quantity import Conversion
 
@@ -208,7 +208,7 @@ class EventStoreSettings:
         scheme, separator, _ = self.uri.partition("://")
         if not separator or scheme.removesuffix("+discover") not in {"esdb", "kurrentdb"}:
             yield "uri must start with esdb:// or esdb+discover:// (kurrentdb:// is the same)"
-        for option, value in parse_qsl(urlsplit(self.uri).query):
+        for option, value in parse_qsl(self.uri.partition("?")[2]):
             if option.lower() == "nodepreference" and value.lower() != "leader":
                 yield "uri must not prefer another node than the leader (nodePreference): no other one takes appends"
         for name in ("append_timeout_s", "read_timeout_s"):

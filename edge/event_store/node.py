@@ -143,7 +143,11 @@ class Access:
 
 
 def _construct(settings: EventStoreSettings, credential: str | None) -> AsyncEventStoreDBClient:
-    parts = urlsplit(settings.uri)
+    try:
+        parts = urlsplit(settings.uri)
+    except ValueError:
+        # Its message may hold the password.
+        raise EventStoreMisconfigured("the event store's URI cannot be used: it is not a URI") from None
     # The library knows the older name only; the wire is the same.
     parts = parts._replace(scheme=parts.scheme.replace("kurrentdb", "esdb"))
     uri = urlunsplit(parts)

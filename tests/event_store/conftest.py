@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge.event_store.embedded.server import EmbeddedEventStore, serve
+from fakes.event_store_cluster import Cluster, running_cluster
 from fakes.event_store_subjects import Subject, fake_subject, wire_subject
 
 EXTERNAL_URI = os.environ.get("GREENHOUSE_EDGE_EVENT_STORE_URI")
@@ -31,3 +32,9 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             assert EXTERNAL_URI is not None
             async with wire_subject(EXTERNAL_URI, None) as subject:
                 yield subject
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    async with running_cluster() as cluster:
+        yield cluster

@@ -254,6 +254,8 @@ async def test_server_with_another_certificate_is_not_trusted() -> None:
         ("esdb://central:2113?nonsense=1", "gateway:changeit"),
         ("esdb://gateway:changeit@central:2113?tls=perhaps", None),
         ("esdb://central:2113", "changeit"),
+        ("esdb://gateway:changeit@[central:2113", None),
+        ("esdb://gateway:changeit@central\u2100:2113", None),
     ],
 )
 async def test_address_that_cannot_be_used_is_said_without_the_password(uri: str, credential: str | None) -> None:
