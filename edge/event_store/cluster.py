@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 LOOK_TIMEOUT_S = 10.0
 # The next node is asked when one has not answered for so long: asking all at once fills a thin link with handshakes.
 ASK_NEXT_S = 1.0
+# Tells the channel that there is from a fresh one to the same node.
+_CONNECTED = " (connected)"
 # How often a node is asked during an election. An answer is less than 1 kB.
 ASK_AGAIN_S = 1.0
 
@@ -182,8 +184,9 @@ class _Look:
             self._ask(self._present.target, tasks, connected=self._present)
             await self._wait(ASK_NEXT_S)
         for target in targets:
-            self._ask(target, tasks)
-            await self._wait(ASK_NEXT_S)
+            if f"{target}{_CONNECTED}" not in self._answering:
+                self._ask(target, tasks)
+                await self._wait(ASK_NEXT_S)
         # While a node answers, an election is under way.
         while self.found is None and (self._answering or len(self._said) < len(self._asking)):
             await self._wait(ASK_AGAIN_S)
@@ -202,7 +205,7 @@ class _Look:
 
     def _ask(self, target: str, tasks: asyncio.TaskGroup, *, connected: Node | None = None) -> None:
         # Only the connection may be lost: so the node that is connected is asked on a fresh one as well.
-        name = target if connected is None else f"{target} (connected)"
+        name = target if connected is None else f"{target}{_CONNECTED}"
         if self.found is None and name not in self._asking:
             self._asking[name] = tasks.create_task(self._keep_asking(name, target, connected, tasks), name=name)
 

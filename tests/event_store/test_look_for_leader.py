@@ -93,6 +93,24 @@ async def test_calls_that_wait_for_one_look_share_its_failure(cluster: Cluster) 
         assert store._cluster._failed_looks <= 2
 
 
+async def test_election_that_does_not_end_is_told_node_by_node(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.event_store.cluster.LOOK_TIMEOUT_S", 1.5)
+    cluster.election_s = 60.0
+    async with opened(cluster.uri) as store:
+        await store.append("one", [new_event()], expected_revision=NO_STREAM)
+        cluster.elect()
+        await until(lambda: cluster.leader is None)
+        async with asyncio.timeout(LONG_S):
+            with pytest.raises(OutcomeUnknown, match="looking for the leader") as told:
+                await append(store)
+    # The one that is connected is not asked on a fresh connection besides.
+    for node in cluster.nodes:
+        assert str(told.value).count(node.address) == 1
+    assert str(told.value).count("is not the leader (it names none)") == len(cluster.nodes)
+
+
 async def test_look_that_failed_is_followed_by_one_that_finds(cluster: Cluster) -> None:
     async with opened(cluster.uri) as store:
         await store.append("one", [new_event()], expected_revision=NO_STREAM)
