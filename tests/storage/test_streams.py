@@ -68,7 +68,7 @@ def test_a_stream_opened_by_a_commit_of_unknown_outcome_is_opened_once(tmp_path:
             fail_next_commit(connect, although_done=although_done)
             with pytest.raises(CommitFailed):
                 await answer(outbox, drafting)
-            # What is not known to be in the table is not told to anybody.
+            # A stream that is not known to be in the table is not told.
             assert len(outbox.streams.numbers()) == 1
             outbox.offer(drafting.sample("roof"))
             outbox.offer(drafting.control(stream=STATUS_STREAM))
@@ -114,7 +114,7 @@ def test_a_stream_parked_by_a_commit_of_unknown_outcome_is_known_to_be_parked(tm
     run_virtual(main)
 
 
-def test_a_row_that_nobody_knew_of_fails_the_commit_loudly(tmp_path: Path) -> None:
+def test_a_row_that_memory_does_not_know_fails_the_commit_loudly(tmp_path: Path) -> None:
     async def main() -> None:
         drafting = Drafting()
         async with virtual_outbox(tmp_path) as outbox:

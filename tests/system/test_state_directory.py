@@ -66,7 +66,7 @@ def test_the_daemon_says_that_its_directory_is_gone_forwards_what_it_accepted_an
     assert "state_directory_lost" in log
     assert '"entries_pending": 0' in log
     assert "Traceback" not in log
-    # The last line is for whoever reads the journal.
+    # The last line is one sentence for the person who reads the journal.
     last_line = log.splitlines()[-1]
     assert last_line.startswith(str(site.state))
     assert last_line.endswith("while it was open")
