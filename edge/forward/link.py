@@ -101,6 +101,9 @@ class Link:
 
     def park(self, error: Exception) -> None:
         """Forward nothing more in this run: an operator decides. Measuring goes on."""
+        if self.state is LinkState.PARKED:
+            # Another stream that was under way shows the same.
+            return
         log.error("forwarding_parked", error=str(error))
         self.state = LinkState.PARKED
         self.last_error = str(error)

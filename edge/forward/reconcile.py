@@ -24,8 +24,6 @@ class Standing(Enum):
 
 def standing(acked: int, acked_event_id: UUID | None, page: Sequence[RecordedEvent]) -> Standing:
     """Judge by the first page from the acknowledged revision (included) on."""
-    if acked == NO_STREAM:
-        return Standing.HOLDS
     if not page:
         return Standing.UNSEEN
     first = page[0]

@@ -59,6 +59,15 @@ class Story:
         self._snapshots = [world.store.snapshot()]
         self._copies: list[tuple[Path, set[UUID]]] = []
 
+    def press_retention(self) -> None:
+        """Have what is forwarded deleted early, the store restored and its answers late; nothing else goes wrong."""
+        self.presses_retention = self.may_restore_store = self.world.retention_is_short = True
+        self.may_copy_database = self.may_meet_strangers = self.may_delete = self.may_grow_exactly = False
+        self.may_refuse = self.may_transact = self.fills_quota = False
+        self.disk_fault_rate = 0.0
+        self.answers_s = (0.0, 0.3, 2.0, 5.0)
+        self.world.settings = OutboxSettings(keep_forwarded_h=0.5)
+
     async def tell(self) -> None:
         """Play all lives, then heal everything and let it settle."""
         store = self.world.store
@@ -219,6 +228,7 @@ class Story:
             store.land()
         store.choose_fault = lambda _stream: None
         store.choose_read_fault = lambda _stream: False
+        self.world.choose_disk_fault = lambda: None
         store.latency_s = lambda: 0.0
         store.access_refused = self._refuses_everything = False
         store.denied.clear()

@@ -123,6 +123,7 @@ def test_a_stream_that_lost_nothing_and_speaks_after_a_silence_has_the_others_br
         snapshot = life.world.store.snapshot()
         await speak(life, "b", "c", each=5)
         restore_at_once(life, snapshot)
+        grow_the_log(life.world)
         await asyncio.sleep(6)
         await speak(life, "a")
 

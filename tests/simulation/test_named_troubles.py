@@ -2,6 +2,8 @@
 
 import json
 
+from structlog.testing import capture_logs
+
 from edge.domain.event import EventType, NewEvent
 from fakes.forwarding_stage import STREAM, play, twenty, types
 from fakes.forwarding_world import Life, World
@@ -138,3 +140,50 @@ def test_refused_access_drops_nothing(world: World) -> None:
 
     play(world, story)
     assert len(world.store.events(STREAM)) == 20
+
+
+def test_a_stream_that_was_parked_while_nothing_of_it_waited_takes_no_memory(world: World) -> None:
+    async def parked(life: Life) -> None:
+        await twenty(life)
+        life.world.delete(STREAM)
+        life.forwarder.doubt()
+        await life.settle()
+        assert list(life.forwarder.status().parked) == [STREAM]
+        for _ in range(50):
+            life.offer("a", size=1000)
+            await life.outbox.flush()
+        await life.settle()
+        assert life.forwarder.status().queued_bytes == 0
+
+    async def story(world: World) -> None:
+        await world.live(parked)
+
+    play(world, story)
+
+
+def test_a_clone_that_shows_in_many_streams_at_once_is_said_once(world: World) -> None:
+    async def cloned(life: Life) -> None:
+        for device in "abcd":
+            life.offer(device)
+        await life.settle()
+        for device in "abcd":
+            metadata = {"run": str(life.world.new_id()), "position": 3}
+            event = NewEvent(
+                event_id=life.world.new_id(),
+                type="SensorReadingReceived",
+                data=b'{"gatewayId": "north-1"}',
+                metadata=json.dumps(metadata).encode(),
+            )
+            life.world.store.append_now(f"sensorReadings-north-1.{device}", [event], 0)
+        life.world.store.latency_s = lambda: 0.3
+        for device in "abcd":
+            life.offer(device)
+        await life.settle(within_s=120)
+        assert life.forwarder.status().state == "parked"
+
+    async def story(world: World) -> None:
+        await world.live(cloned)
+
+    with capture_logs() as logs:
+        run_virtual(lambda: story(world))
+    assert [line["event"] for line in logs].count("forwarding_parked") == 1

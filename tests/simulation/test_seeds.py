@@ -4,23 +4,26 @@ GREENHOUSE_EDGE_SEEDS says how many seeds (300), GREENHOUSE_EDGE_FIRST_SEED wher
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from edge.domain.event import NewEvent
+from edge.domain.event import Draft, NewEvent
 from edge.forward import forwarder
 from edge.forward.queues import StreamQueue
 from edge.forward.stream import StreamForwarder
 from edge.storage import recovery
+from edge.storage.cursors import Cursors
 from edge.storage.entry import Entry
+from edge.storage.outbox import Outbox
 from fakes.colliding_streams import CollidingStreams
 from fakes.event_store import FakeEventStore, Weak
 from fakes.forwarding_check import set_aside_in_vain, violations
-from fakes.forwarding_story import play_seed
+from fakes.forwarding_story import Story, play_seed
 from fakes.forwarding_world import Seam, World
 from fakes.virtual_time import run_virtual
 
@@ -104,3 +107,31 @@ def test_the_simulation_finds_a_mark_before_its_append(tmp_path: Path, monkeypat
 def test_the_simulation_finds_two_streams_with_one_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "StreamNames", CollidingStreams)
     assert any(found_in(tmp_path, seed) for seed in range(TEETH_SEEDS))
+
+
+async def record_and_move_later(outbox: Outbox, declaration: Draft, *, move: Callable[[Cursors], None]) -> None:
+    """Say what will be sent again, and only then keep it from being deleted."""
+    await outbox.record(declaration)
+    move(outbox.cursors)
+
+
+@asynccontextmanager
+async def hold_nothing(_outbox: Outbox, *, after: int) -> AsyncIterator[None]:
+    del after
+    yield
+
+
+def test_the_simulation_finds_a_deletion_of_what_is_to_be_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Outbox, "record_move", record_and_move_later)
+    monkeypatch.setattr(Outbox, "hold", hold_nothing)
+
+    def lost(seed: int) -> bool:
+        world = World(directory=tmp_path / f"{seed}" / "state", rng=Random(seed))
+        story = Story(world)
+        story.press_retention()
+        run_virtual(story.tell)
+        return any("is missing" in found for found in violations(world))
+
+    assert any(lost(seed) for seed in range(TEETH_SEEDS))
