@@ -104,7 +104,8 @@ class Forwarder:
         refused, overall = self._refusals.status(), self._refusals.overall()
         if overall is not None and state is LinkState.FORWARDING:
             soonest = min(refused.values(), key=lambda stream: stream.next_try_in_s)
-            state, problem, next_try_in_s = overall, soonest.reason, soonest.next_try_in_s
+            state, next_try_in_s = overall, soonest.next_try_in_s
+            problem = f"every stream is refused: {soonest.reason}"
         return ForwarderStatus(
             state=state,
             forwarded=self._forwarded,
@@ -183,7 +184,6 @@ class Forwarder:
         except CloneDetected as error:
             self._link.park(error)
         except (AccessRefused, EventsRefused) as error:
-            queue.distrust()
             self._refused(queue, error)
             return
         except EventStoreError as error:

@@ -58,8 +58,6 @@ class StreamQueue:
     refused_at: int | None = None
     # The stream is refused: it keeps so many entries to try again with, and takes no memory from the others. 0 = it is not.
     held_to: int = 0
-    # The entry that the event store would have taken when it was last asked about one.
-    passing_position: int = 0
 
     @property
     def is_verified(self) -> bool:

@@ -203,7 +203,9 @@ class Refusals:
         if not waiting.is_told:
             waiting.is_told = True
             log.error("stream_refused", stream=name, problem=str(waiting.refusal))
-        message = f"{waiting.refusal}; what it has to take is kept here and tried again"
+        is_answers = name == self._author.stream(self._author.streams.configuration_status)
+        kept = "the answers to configuration updates" if is_answers else "its events"
+        message = f"{waiting.refusal}; {kept} are kept here and tried again"
         # The configuration loop clears what it can read after all.
         right = waiting.refusal.right.value if isinstance(waiting.refusal, AccessRefused) else ""
         self._outbox.offer(self._author.alarm_raised(self._identity(stream), message, body=right))

@@ -124,17 +124,14 @@ class StreamForwarder:
         """Whether the event store refuses one event, and would take another of the stream, before and after."""
         for entry in await self._others(queue, suspect):
             if await self._would_take(queue, entry):
-                queue.passing_position = entry.position
                 return not await self._would_take(queue, suspect) and await self._would_take(queue, entry)
         return False
 
     async def _others(self, queue: StreamQueue, suspect: Entry) -> list[Entry]:
-        """Return what may be asked about besides the suspect, the likeliest first."""
-        known = [entry for entry in queue.entries if entry.position == queue.passing_position]
-        newest: list[Entry] = []
+        """Return what may be asked about besides the suspect."""
+        others = others_to_try(queue.entries)
         if queue.lags:
-            newest = (await self.outbox.read_after(queue.last_position - 1, bytes_max=1)).entries[:1]
-        others = [*known, *others_to_try(queue.entries), *newest]
+            others += (await self.outbox.read_after(queue.last_position - 1, bytes_max=1)).entries[:1]
         return [entry for entry in others if entry.stream == queue.number and entry.position != suspect.position]
 
     async def _would_take(self, queue: StreamQueue, entry: Entry) -> bool:

@@ -222,6 +222,31 @@ def test_a_store_that_only_says_that_it_would_take_an_event_costs_none(world: Wo
     assert sequences(world) == list(range(1, 51))
 
 
+def test_a_store_that_wavers_costs_none(world: World) -> None:
+    # Of a batch of two and of its first alone; then it is asked about the second, the first, and the second again.
+    verdicts = iter(["refused", "refused", "taken", "refused", "refused"])
+
+    class WaveringSeam(Seam):
+        """Refuses everything, with a moment in between."""
+
+        async def append(self, stream: str, events: Sequence[NewEvent], *, expected_revision: int) -> int | None:
+            if stream == STREAM and next(verdicts, "taken") == "refused":
+                raise RequestRefused("bad request")
+            return await super().append(stream, events, expected_revision=expected_revision)
+
+    world.seam = WaveringSeam
+    tell(world, two)
+    assert next(verdicts, None) is None
+    assert sequences(world) == [1, 2]
+
+
+async def two(life: Life) -> None:
+    life.offer("a")
+    life.offer("a")
+    await life.settle(within_s=600)
+    assert life.outbox.statistics().quarantined == 0
+
+
 class WritingSeam(Seam):
     """The client library repeats an append by itself: an earlier try was written, the last one refused."""
 

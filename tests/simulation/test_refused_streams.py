@@ -1,10 +1,13 @@
 """A user that lacks rights: the stream waits under its name, and the others go on."""
 
 import asyncio
+import json
+from importlib.resources import files
 
 import pytest
 import structlog
 
+from edge.domain.alarm import AlarmKind
 from edge.domain.event import EventType
 from edge.domain.event_store import Right
 from fakes.event_store import Fault
@@ -119,6 +122,15 @@ def test_refused_streams_take_no_memory_from_the_others(world: World) -> None:
         await asyncio.sleep(120)
         assert len(life.world.store.events(STREAM)) == 150
         assert life.forwarder.status().queued_bytes < 13 * 9000
+        # The only entry of its stream when it was refused; what comes then waits on the disk.
+        life.world.store.denied.add((OTHER, Right.APPEND))
+        life.offer("b", size=8000)
+        await life.outbox.flush()
+        await asyncio.sleep(1)
+        for _ in range(50):
+            life.offer("b", size=8000)
+        await life.outbox.flush()
+        assert life.forwarder.status().queued_bytes < 14 * 9000
         life.world.store.heal()
         await life.settle()
 
@@ -156,9 +168,16 @@ def test_a_stream_that_is_deleted_while_it_is_refused_is_parked_and_nothing_else
         await life.settle()
         assert list(life.forwarder.status().parked) == [STREAM]
         assert life.forwarder.status().refused == {}
+        life.world.store.denied |= {(OTHER, Right.APPEND), (GATEWAY_STREAM, Right.APPEND)}
+        life.offer("b")
+        await life.settle(within_s=60)
+        # Of the streams that there are, the deleted one has no say.
+        assert life.forwarder.status().state == "access_refused"
+        life.world.store.heal()
+        await life.settle()
 
     tell(world, refused)
-    assert alarms(world, EventType.ALARM_CLEARED) == [("stream_refused", STREAM, "a")]
+    assert ("stream_refused", STREAM, "a") in alarms(world, EventType.ALARM_CLEARED)
 
 
 def test_an_outage_is_logged_again_when_its_reason_becomes_another(world: World) -> None:
@@ -202,3 +221,40 @@ def test_a_restart_neither_raises_an_alarm_of_a_refusal_again_nor_forgets_to_cle
     tell(world, refused, refused, healed)
     assert alarms(world, EventType.ALARM_RAISED) == [("stream_refused", STREAM, "a")]
     assert alarms(world, EventType.ALARM_CLEARED) == [("stream_refused", STREAM, "a")]
+
+
+def test_an_alarm_of_an_earlier_run_is_cleared_though_its_stream_has_nothing_to_send(world: World) -> None:
+    async def alarmed(life: Life) -> None:
+        await twenty(life)
+        alarm = life.author.stream_alarm(AlarmKind.STREAM_REFUSED, STREAM)
+        life.outbox.offer(life.author.alarm_raised(alarm, "an earlier run said so"))
+        await life.outbox.flush()
+
+    async def idle(life: Life) -> None:
+        await life.settle()
+
+    tell(world, alarmed, idle)
+    assert alarms(world, EventType.ALARM_CLEARED) == [("stream_refused", STREAM, "a")]
+
+
+def test_answers_that_may_not_be_appended_are_said_to_wait(world: World) -> None:
+    stream = "deviceConfigurationStatus-north-1"
+
+    async def refused(life: Life) -> None:
+        await twenty(life)
+        life.world.store.denied.add((stream, Right.APPEND))
+        example = json.loads((files("edge.contract") / "examples/DeviceConfigurationApplied.json").read_text())["data"]
+        body = {key: example[key] for key in ("updateEventId", "updateRevision", "configVersion", "changes")}
+        life.outbox.offer(life.author.control(EventType.DEVICE_CONFIGURATION_APPLIED, body, device_id="bench"))
+        life.offer("a")
+        await life.settle(within_s=600)
+        assert list(life.forwarder.status().refused) == [stream]
+        life.world.store.heal()
+        await life.settle()
+
+    tell(world, refused)
+    (raised,) = told(world, EventType.ALARM_RAISED)
+    assert raised["message"] == (
+        f"gw-north may not append to {stream}; the answers to configuration updates are kept here and tried again"
+    )
+    assert len(world.store.events(stream)) == 1
