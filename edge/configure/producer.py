@@ -6,7 +6,7 @@ Take the newest document that was not rejected, change it, append it with the ex
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -123,15 +123,20 @@ async def compose(event_store: EventStore, streams: Streams, request: Request) -
 
 async def ask(event_store: EventStore, streams: Streams, request: Request) -> Asked:
     """Append the update; somebody else's in between is taken into account. Raises EventStoreError, RequestContested."""
+    last = NO_STREAM
     for _ in range(ATTEMPTS_MAX):
         asked = await compose(event_store, streams, request)
-        if await _append(event_store, streams.configuration, asked):
+        # Of a stream whose last events are truncated only a refusal tells how far it has come.
+        asked = replace(asked, expected_revision=max(asked.expected_revision, last))
+        refused = await _append(event_store, streams.configuration, asked)
+        if refused is None:
             return asked
+        last = NO_STREAM if refused.actual is None else refused.actual
     raise RequestContested(f"{ATTEMPTS_MAX} times somebody else appended to {streams.configuration} in between")
 
 
-async def _append(event_store: EventStore, stream: str, asked: Asked) -> bool:
-    """Append exactly once; False if somebody else was faster. Raises EventStoreError."""
+async def _append(event_store: EventStore, stream: str, asked: Asked) -> WrongExpectedRevision | None:
+    """Append exactly once; return the refusal if the stream is elsewhere. Raises EventStoreError."""
     for attempt in range(ATTEMPTS_MAX):
         try:
             await event_store.append(stream, [asked.event], expected_revision=asked.expected_revision)
@@ -140,10 +145,10 @@ async def _append(event_store: EventStore, stream: str, asked: Asked) -> bool:
             if attempt == ATTEMPTS_MAX - 1:
                 raise
             await asyncio.sleep(RETRY_S)
-        except WrongExpectedRevision:
-            return False
+        except WrongExpectedRevision as error:
+            return error
         else:
-            return True
+            return None
     raise AssertionError("the last attempt returned or raised")
 
 

@@ -104,6 +104,21 @@ def test_somebody_else_in_between_is_taken_into_account(world: World) -> None:
     run_virtual(main)
 
 
+def test_a_stream_whose_events_are_all_truncated_takes_a_request(world: World) -> None:
+    async def main() -> None:
+        world.ask(1)
+        world.ask(2)
+        await settled(world)
+        world.store.truncate(STREAM, 2)
+        asked = await ask(world.store, STREAMS, a_request(enabled=False))
+        assert asked_for(world.store) == [(3, 0, {"enabled": False})]
+        assert asked.expected_revision == 1
+        # The dry run cannot know it, and need not.
+        assert (await compose(world.store, STREAMS, a_request(enabled=True))).data["configVersion"] == 4
+
+    run_virtual(main)
+
+
 def test_an_append_of_unknown_outcome_is_repeated_and_stands_once(world: World) -> None:
     async def main() -> None:
         world.store.faults.extend([Fault.LOST_ANSWER, Fault.LOST_REQUEST])
