@@ -1,6 +1,7 @@
 """Names that appear behind a connection with device groups: some become devices, the others are listed as seen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Protocol
@@ -56,9 +57,9 @@ class Adoption:
     async def take_on_new(self) -> None:
         """Make devices of the names that appeared since the last call, as far as their groups adopt.
 
-        Raises DriverFault or what the driver raises.
+        Raises DriverFault, also for the errors that a driver may raise elsewhere: nothing was received.
         """
-        with driver_call():
+        with _never_raising():
             appeared = [_newcomer(group, name) for group, name in self._driver.appeared()]
         wanted, self._postponed = [*self._postponed, *appeared], []
         for group_id, name in dict.fromkeys(wanted):
@@ -92,7 +93,7 @@ class Adoption:
         device = member(group, name)
         self._join(device.id)
         _log.info("device_adopted", connection_id=self._connection_id, device_id=device.id, name=name)
-        with driver_call():
+        with _never_raising():
             self._driver.adopt(device)
 
     def _refuse(self, group_id: str, name: str, reason: str) -> None:
@@ -112,6 +113,15 @@ class Adoption:
             _log.debug("seen_names_unknown", connection_id=self._connection_id, error=text_of(error))
             return ()
         return [replace(item, reason=self._refused.get((item.group_id, item.name), item.reason)) for item in told]
+
+
+@contextmanager
+def _never_raising() -> Iterator[None]:
+    try:
+        with driver_call():
+            yield
+    except DriverError as error:
+        raise DriverFault(f"{type(error).__name__}: {text_of(error)}") from error
 
 
 def _newcomer(group: DeviceGroup, name: str) -> tuple[str, str]:

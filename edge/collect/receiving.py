@@ -40,6 +40,10 @@ WATCH_S_MAX = 10.0
 SLOW_ADOPTION_S = 1.0
 # A commit takes some milliseconds; the whole stop may take some seconds.
 LAST_COMMIT_S = 1.0
+# After so many calls of `receive` in a row that gave nothing for the outbox, a pause. A flood of junk is still worked off
+# at 10,000 messages a second; a driver that spins for ever takes a part of one core.
+VAIN_IN_A_ROW = 200
+VAIN_PAUSE_S = 0.02
 # After an unexpected failure of `receive`: it must not take the machine while it lasts.
 AFTER_FAULT = Backoff(first_s=0.1, longest_s=10.0)
 
@@ -90,6 +94,8 @@ class Receiving:
         # From when on its silence counts against a device.
         self._listening_since_s: dict[str, float] = {}
         self._is_paused = False
+        # Calls of `receive` since the last one that gave something for the outbox, which bounds those.
+        self._vain = 0
 
     def configured(self, state: DeviceState) -> None:
         """Learn that a device has a new configuration."""
@@ -173,8 +179,6 @@ class Receiving:
                 raise
             except DriverError as error:
                 self._trouble(error)
-                # A flood of junk must not keep the loop to itself.
-                await asyncio.sleep(0)
             except DriverFault as fault:
                 await self._fault(fault)
             else:
@@ -183,6 +187,12 @@ class Receiving:
                     faults.append(DriverFault("the driver received what is no sample"))
                 if faults:
                     await self._fault(faults[0])
+            await self._breathe()
+
+    async def _breathe(self) -> None:
+        """Let the rest of the gateway live, though the driver may never wait, whatever it gives or raises."""
+        self._vain += 1
+        await asyncio.sleep(VAIN_PAUSE_S if self._vain % VAIN_IN_A_ROW == 0 else 0)
 
     async def _take_on_new(self, adoption: Adoption) -> None:
         """Adopt who appeared: a matter of one commit each, and nobody is heard until the disk takes it."""
@@ -214,7 +224,6 @@ class Receiving:
     async def _fault(self, fault: DriverFault) -> None:
         """Go on after a bug of the driver: at once where only one device's message met it. Raises ConnectionLost."""
         if self._told_of_device(fault):
-            await asyncio.sleep(0)
             return
         self._outcomes.connection_faulted(fault)
         if self._outcomes.is_transport_suspect:
@@ -276,6 +285,8 @@ class Receiving:
         self._repeats.remember(sample, None if prepared.draft is None else prepared.draft.event_id)
         if outcome is Outcome.SUPPRESSED:
             receipt.settle()
+        else:
+            self._vain = 0
 
     async def _wait_for_room(self, state: DeviceState, in_force: InForce, prepared: Prepared) -> Outcome:
         """Offer a sample until the outbox takes it. Meanwhile nothing is received: the sender keeps what it has.

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
+import pytest
 import structlog
 
-from edge.domain.driver import DecodingBroke, MalformedResponse
+from edge.domain.driver import DecodingBroke, DeviceUnreachable, MalformedResponse
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
 from edge.domain.settings import ConnectionSettings
 from fakes.collect_run import Work, collect
 from fakes.collect_site import connection, device, values
-from fakes.scripted_driver import ScriptedPushedDriver, good
+from fakes.scripted_driver import ScriptedPolledDriver, ScriptedPushedDriver, good
 
 
 def said(value: float, device_id: str = "a") -> Sample:
@@ -111,3 +113,29 @@ def test_a_bug_that_comes_back_after_a_good_message_is_told_again() -> None:
         work = collect((broker("a"), driver), story=lambda _: asyncio.sleep(3))
     assert work.outbox.control_types() == ["AlarmRaised", "AlarmCleared", "AlarmRaised"]
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["driver_failed"] * 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        [said(1.0, "unknown")],
+        [replace(said(1.0), readings={"unheard_of": good()})],
+        MalformedResponse("no JSON"),
+        DeviceUnreachable("offline", device_id="a"),
+        DecodingBroke("a"),
+    ],
+)
+def test_a_driver_that_never_waits_lets_the_rest_of_the_gateway_live(given: Sequence[Sample] | Exception) -> None:
+    class Spinning(ScriptedPushedDriver):
+        async def receive(self) -> Sequence[Sample]:
+            self.receives += 1
+            if isinstance(given, Exception):
+                raise given
+            return given
+
+    spinning, well = Spinning(), ScriptedPolledDriver()
+    line = connection(device("well", poll_interval_s=0.1))
+    work = collect((broker("a"), spinning), (line, well), story=lambda _: asyncio.sleep(0.95))
+    assert len(work.outbox.samples("well")) == 10
+    assert spinning.receives <= 10_000
