@@ -70,10 +70,12 @@ async def broker_of(
 ) -> Broker:
     """Gather what is needed to connect. Raises DriverMisconfigured for a credential or certificate."""
     place = address(options)
+    # Both read files, which may lie on a slow disk.
     tls = await asyncio.to_thread(tls_context, options, context.folder) if place.is_encrypted else None
+    user = await asyncio.to_thread(user_and_password, options, context)
     terms = Terms(
         client_id=client_id,
-        user_and_password=user_and_password(options, context),
+        user_and_password=user,
         keep_alive_s=options.keep_alive_s,
         session_expiry_s=session_expiry_s,
         inflight_max=options.inflight_max,

@@ -178,6 +178,25 @@ def test_a_driver_may_keep_what_is_its_own_in_its_own_class_of_samples() -> None
     assert driver.acknowledged[0] is sample
 
 
+def test_a_class_of_samples_that_changes_from_look_to_look_is_looked_at_once() -> None:
+    class Fickle(Sample):
+        looks = 0
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "source_key":
+                Fickle.looks += 1
+                return b"" if Fickle.looks < 3 else "a text"
+            return super().__getattribute__(name)
+
+    driver = ScriptedPolledDriver()
+    driver.answers["a"] = lambda: Fickle(device_id="a", readings={"air_temperature": good()})
+    with structlog.testing.capture_logs() as logs:
+        work = collect((line("a"), driver), story=lambda _: asyncio.sleep(5.5))
+    assert [event.source_key for event in work.outbox.samples("a")] == [b""]
+    # Once for its birth, once for the copy; from then on each copy is refused.
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["driver_failed"]
+
+
 def test_a_driver_that_goes_on_changing_its_readings_changes_no_sample() -> None:
     readings = {"air_temperature": good()}
     sample = Sample(device_id="a", readings=readings)
