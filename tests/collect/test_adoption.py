@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from edge.collect.status import Condition
-from edge.domain.driver import MalformedResponse, SeenName
+from edge.domain.driver import SEEN_TEXT_LENGTH_MAX, MalformedResponse, SeenName
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
 from edge.domain.settings import DeviceGroup
@@ -87,6 +87,20 @@ def test_a_name_is_refused_with_the_reason() -> None:
 
     work = collect((line, driver), story=story)
     assert work.registrar.asked == ["two", "three"]
+
+
+@pytest.mark.parametrize("name", ["\ud800", "x" * (SEEN_TEXT_LENGTH_MAX + 1), None, b"left"])
+def test_what_can_be_no_name_is_a_fault_and_nothing_is_made_of_it(name: str) -> None:
+    driver = ScriptedGroupDriver()
+
+    async def story(work: Work) -> None:
+        await appear(driver, name)
+        await appear(driver, "left")
+        await asyncio.sleep(1)
+        assert work.registrar.asked == ["left"]
+
+    work = collect((BROKER, driver), story=story)
+    assert [event.data["connectionId"] for event in work.outbox.of(EventType.ALARM_RAISED)] == ["broker"]
 
 
 def test_a_group_that_adopts_none_lists_what_was_seen() -> None:

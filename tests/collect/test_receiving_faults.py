@@ -115,6 +115,28 @@ def test_a_bug_that_comes_back_after_a_good_message_is_told_again() -> None:
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["driver_failed"] * 2
 
 
+def test_what_is_no_sample_is_a_fault_and_what_came_with_it_is_taken() -> None:
+    driver = ScriptedPushedDriver()
+    driver.arrivals.put_nowait(["nonsense", said(20.0), None])  # type: ignore[list-item]
+    work = collect((broker("a"), driver), story=lambda _: asyncio.sleep(1))
+    assert values(work.outbox.samples()) == [20.0]
+    (raised,) = work.outbox.of(EventType.ALARM_RAISED)
+    assert raised.data["message"] == "the driver received what is no sample"
+
+
+def test_what_a_disabled_device_says_is_no_fault_whatever_it_is() -> None:
+    driver = ScriptedPushedDriver()
+
+    async def story(work: Work) -> None:
+        work.fleet.configure(replace(work.fleet.configuration("a"), enabled=False))
+        driver.arrivals.put_nowait([replace(said(20.0), origin="live")])  # type: ignore[arg-type]
+        await asyncio.sleep(1)
+
+    work = collect((broker("a"), driver), story=story)
+    assert work.outbox.control_types() == []
+    assert len(driver.acknowledged) == 1
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -147,7 +147,7 @@ def test_a_receiving_driver_is_watched_while_it_opens_and_never_while_it_listens
             async with super().open():
                 yield
 
-    line = connection(device("a", is_polled=False, max_silence_s=1e6), connection_id="broker")
+    line = connection(device("a", is_polled=False, poll_interval_s=600.0, max_silence_s=1e6), connection_id="broker")
     work = collect((line, SlowToOpen()), story=lambda _: asyncio.sleep(36_000))
     assert work.outbox.control_types() == ["AlarmRaised", "AlarmCleared"]
     raised, cleared = work.outbox.events
@@ -220,6 +220,45 @@ def test_a_new_interval_holds_for_the_call_under_way() -> None:
         assert stalled_in(work) is not None
 
     collect((connection(device("a")), driver), story=story)
+
+
+def test_a_shorter_interval_holds_for_the_next_call() -> None:
+    driver = Hanging(poll=True)
+
+    async def story(work: Work) -> None:
+        await asyncio.sleep(1)
+        work.fleet.configure(replace(work.fleet.configuration("a"), poll_interval_s=1.0))
+        await asyncio.sleep(40)
+        assert stalled_in(work) is not None
+
+    collect((connection(device("a", poll_interval_s=100.0)), driver), story=story)
+
+
+def test_a_disabled_device_is_kept_waiting_by_nothing() -> None:
+    driver = Hanging(poll=True)
+
+    async def story(work: Work) -> None:
+        work.fleet.configure(replace(work.fleet.configuration("b"), enabled=False))
+        await asyncio.sleep(100 + 290)
+        assert stalled_in(work) is None
+        await asyncio.sleep(20)
+        assert stalled_in(work) is not None
+
+    collect((connection(device("a", poll_interval_s=100.0), device("b")), driver), story=story)
+
+
+def test_a_call_that_does_not_return_is_one_log_line_and_its_return_another() -> None:
+    driver = Hanging(poll=True)
+
+    async def story(_: Work) -> None:
+        await asyncio.sleep(600)
+        driver.goes_on.set()
+        await asyncio.sleep(1)
+
+    with structlog.testing.capture_logs() as logs:
+        collect((connection(device("a")), driver), story=story)
+    told = [(entry["event"], entry["connection_id"], entry["device_id"]) for entry in logs if "call" in entry]
+    assert told == [("driver_stalled", "line-a", "a"), ("driver_returned", "line-a", "a")]
 
 
 def test_watching_costs_two_looks_a_minute_however_often_a_device_is_polled(monkeypatch: pytest.MonkeyPatch) -> None:
