@@ -38,19 +38,20 @@ def sample_of(returned: object) -> Sample:
 
     Raises DriverFault, with the sample's device where it names one: types are no promise across this border.
     """
+    sample = returned if type(returned) is Sample else _copy_of(returned)
+    try:
+        sample.check()
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DriverFault(f"a sample that cannot be used: {text_of(error)}", device_id=device_of(sample)) from error
+    return sample
+
+
+def _copy_of(returned: object) -> Sample:
+    """Copy a sample of a driver's own class: it may keep there what is its own, and give other things from look to look."""
     with driver_call():
         if not isinstance(returned, Sample):
             raise DriverFault(f"the driver returned {type(returned).__name__}, not a sample")
-        sample = returned
-        if type(sample) is not Sample:
-            # A driver may keep something of its own in its own class; what is used here must not change from look to look.
-            sample = Sample(**{item.name: getattr(returned, item.name) for item in fields(Sample)})
-        try:
-            sample.check()
-        except (TypeError, ValueError) as error:
-            device_id = sample.device_id if type(sample.device_id) is str else None
-            raise DriverFault(f"a sample that cannot be used: {text_of(error)}", device_id=device_id) from error
-        return sample
+        return Sample(**{item.name: getattr(returned, item.name) for item in fields(Sample)})
 
 
 @contextmanager
@@ -89,10 +90,10 @@ def _fault_of(error: BaseException) -> DriverFault:
     return DriverFault(name if text == name else f"{name}: {text}", device_id=device_of(error))
 
 
-def device_of(error: BaseException) -> str | None:
-    """Return which device an error of a driver is about, if it says so."""
+def device_of(told: BaseException | Sample) -> str | None:
+    """Return which device an error or a sample of a driver is about, if it says so."""
     try:
-        device_id = getattr(error, "device_id", None)
+        device_id = getattr(told, "device_id", None)
     except BaseException:  # noqa: BLE001 - as in text_of
         return None
     return device_id if type(device_id) is str else None
