@@ -14,6 +14,7 @@ from edge.collect.collector import Collector
 from edge.collect.fleet import Fleet
 from edge.collect.repeats import KEYS_MAX
 from edge.domain.configuration import site_file_configuration
+from edge.domain.event import EventType
 from edge.domain.reading import Origin, Redelivery, Sample
 from edge.storage.outbox import Outbox
 from edge.storage.recovery import newest_keyed
@@ -370,3 +371,27 @@ def test_a_dead_disk_does_not_hold_up_the_stop() -> None:
 
     collect((BROKER, driver), outbox=outbox, story=story)
     assert driver.acknowledged_while_open == []
+
+
+def test_a_driver_that_breaks_when_it_recalls_still_receives(tmp_path: Path) -> None:
+    class Forgetful(RecallingPushedDriver):
+        def recall(self, deliveries: Iterable[bytes]) -> None:
+            raise KeyError(deliveries)
+
+    async def main() -> None:
+        first = ScriptedPushedDriver()
+        async with gateway(tmp_path, first):
+            first.arrivals.put_nowait([delivery(0.0, "one")])
+            await asyncio.sleep(0.6)
+        driver = Forgetful()
+        async with gateway(tmp_path, driver) as outbox:
+            driver.arrivals.put_nowait([delivery(1.0, "two")])
+            await asyncio.sleep(10)
+            events = [(entry.type, json.loads(entry.data)) for entry in await all_entries(outbox)]
+        assert [event_type for event_type, _ in events].count(EventType.ALARM_RAISED) == 1
+        assert [event["readings"]["air_temperature"]["value"] for _, event in events if "readings" in event] == [
+            0.0,
+            1.0,
+        ]
+
+    run_virtual(main)

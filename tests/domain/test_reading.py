@@ -1,8 +1,10 @@
 import math
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 
-from edge.domain.reading import Quality, Reading, Reason, Sample, bad
+from edge.domain.reading import Origin, Quality, Reading, Reason, Redelivery, Sample, bad
 
 
 def test_a_bad_reading_has_a_reason_and_never_a_value() -> None:
@@ -48,3 +50,36 @@ def test_a_sample_says_something() -> None:
         Sample(device_id="a", readings={})
     with pytest.raises(ValueError, match="16"):
         Sample(device_id="a", readings={"p": Reading(value=1, unit=None)}, source_key=b"x" * 17)
+
+
+def named(delivery: object, redelivery: object = None, origin: object = Origin.LIVE) -> Sample:
+    return Sample(
+        device_id="a",
+        readings={"p": Reading(value=1, unit=None)},
+        source_key=b"key",
+        origin=cast("Origin", origin),
+        delivery=cast("bytes", delivery),
+        redelivery=cast("Redelivery | None", redelivery),
+    )
+
+
+def test_a_delivery_has_a_name_of_eight_bytes_beside_a_source_key() -> None:
+    named(b"delivery", Redelivery(of=b"", is_certain=False)).check()
+    with pytest.raises(ValueError, match="8 bytes"):
+        named(b"name")
+    with pytest.raises(ValueError, match="beside a source_key"):
+        Sample(device_id="a", readings={"p": Reading(value=1, unit=None)}, delivery=b"delivery")
+
+
+@pytest.mark.parametrize(
+    ("sample", "wrong"),
+    [
+        (lambda: named("delivery"), "delivery is of type str"),
+        (lambda: named(b"delivery", b"earlier "), "redelivery is of type bytes"),
+        (lambda: named(b"delivery", Redelivery(of=cast("bytes", 7), is_certain=True)), "of is of type int"),
+        (lambda: named(b"delivery", origin=Origin.REDELIVERED), "for the collector to say"),
+    ],
+)
+def test_what_a_driver_says_of_a_delivery_is_checked(sample: Callable[[], Sample], wrong: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=wrong):
+        sample().check()
