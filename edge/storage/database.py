@@ -162,9 +162,19 @@ class Database:
                 await uninterrupted(self._ready())
         return self.generation
 
-    def check_place(self) -> None:
-        """Look whether the file is still where it was opened. Raises StateDirectoryLost."""
-        self._place.check()
+    async def check_place(self) -> None:
+        """Look whether the file is still where it was opened. Raises StateDirectoryLost.
+
+        It waits for a commit that is under way: SQLite may be writing its log back into the file just then.
+        """
+        async with self._lock:
+            self._place.check()
+
+    async def checkpoint(self) -> None:
+        """Write the whole log back into the file, and empty the log. Raises StorageError."""
+        async with self._lock:
+            with translated():
+                await uninterrupted(self._checkpoint())
 
     async def size_bytes(self) -> int:
         """How much of the quota is used: pages that hold something."""
@@ -186,6 +196,12 @@ class Database:
     async def _fetch(self, sql: str, parameters: Sequence[SqlValue]) -> list[Row]:
         connection = await self._ready()
         return await self._judged(connection.fetch_all(sql, parameters))
+
+    async def _checkpoint(self) -> None:
+        connection = await self._ready()
+        self._place.check()
+        await self._judged(connection.fetch_all("PRAGMA wal_checkpoint(TRUNCATE)"))
+        self._place.note_written()
 
     async def _write(
         self, statements: Sequence[Statement], on_commit: Callable[[], None] | None, *, use_reserve: bool

@@ -146,7 +146,7 @@ class Writer:
             due_in_s = self._upkeep.due_in_s()
             if due_in_s == 0:
                 return
-            self._check_place()
+            await self._check_place()
             with suppress(TimeoutError):
                 async with asyncio.timeout(PLACE_CHECK_S if due_in_s is None else min(due_in_s, PLACE_CHECK_S)):
                     await self._stirred.wait()
@@ -157,9 +157,9 @@ class Writer:
                     await self._hurried.wait()
         self._hurried.clear()
 
-    def _check_place(self) -> None:
+    async def _check_place(self) -> None:
         try:
-            self._database.check_place()
+            await self._database.check_place()
         except StateDirectoryLost as error:
             self._note_failure(error)
             raise

@@ -79,10 +79,10 @@ async def test_nothing_is_committed_into_a_file_that_has_lost_its_place(tmp_path
     told: list[str] = []
     async with open_database(tmp_path / "state") as database:
         await database.write([INSERT])
-        database.check_place()
+        await database.check_place()
         misdeed(tmp_path / "state", copy)
         with pytest.raises(StateDirectoryLost, match=str(tmp_path / "state")):
-            database.check_place()
+            await database.check_place()
         with pytest.raises(StateDirectoryLost):
             await database.write([INSERT], on_commit=lambda: told.append("committed"))
         with pytest.raises(StateDirectoryLost):
@@ -137,8 +137,26 @@ async def test_our_own_commits_and_checkpoints_are_not_taken_for_another_program
             await database.write([Statement(insert, [(minute,)])])
             async with database.transaction() as transaction:
                 await transaction.execute("DELETE FROM rollups WHERE minute < ?", (minute - 5,))
-            database.check_place()
+            await database.check_place()
         assert (tmp_path / FILE_NAME).stat().st_size > 500_000
+
+
+async def test_a_checkpoint_under_way_is_not_taken_for_another_programs_work(tmp_path: Path) -> None:
+    insert = "INSERT INTO rollups (minute, checksum, body) VALUES (?, x'', zeroblob(100000))"
+
+    async def write(database: Database) -> None:
+        for minute in range(100):
+            await database.write([Statement(insert, [(minute,)])])
+        await database.checkpoint()
+
+    # With a thread: the loop turns while SQLite writes its log back.
+    async with open_database(tmp_path) as database:
+        writing = asyncio.create_task(write(database))
+        while not writing.done():
+            await database.check_place()
+            await asyncio.sleep(0)
+        await writing
+        await database.check_place()
 
 
 async def test_a_place_that_cannot_be_looked_at_is_a_commit_that_failed(tmp_path: Path) -> None:
@@ -266,5 +284,5 @@ async def test_a_file_closed_after_a_failed_sync_has_not_lost_its_place(tmp_path
             await still_works(database)
         connect.before = ignore
         # Closing has written the log back into the file.
-        database.check_place()
+        await database.check_place()
         await still_works(database)

@@ -114,18 +114,15 @@ class WornOutbox:
     async def writing(self) -> list[float]:
         """Return the bytes handed to the disk per sample, from one checkpoint of the write-ahead log to another."""
         await self._commit(SETTLING_COMMITS)
-        await self._checkpoint()
+        await self._outbox.database.checkpoint()
         figures = []
         for _ in range(WINDOWS):
             before = bytes_written()
             samples = await self._commit(WINDOW_COMMITS)
             # Else what the log holds would be written to the file in somebody else's window.
-            await self._checkpoint()
+            await self._outbox.database.checkpoint()
             figures.append((bytes_written() - before) / samples)
         return figures
-
-    async def _checkpoint(self) -> None:
-        await self._outbox.database.fetch_all("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def _commit(self, commits: int) -> int:
         """Let as much time pass as takes so many commits; return how many samples there were."""
