@@ -3,6 +3,7 @@
 import asyncio
 import json
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -264,3 +265,46 @@ def test_a_second_restore_knows_what_the_first_one_put_out_of_order(world: World
     run_virtual(lambda: story(world))
     numbers = tail(world, "a")
     assert sorted(number for number in numbers if number) == list(range(1, 14))
+
+
+def test_a_silence_and_a_start_cost_one_read_however_many_streams_stand_still(world: World) -> None:
+    calls: list[int] = []
+
+    def count() -> None:
+        calls.append(sum(read.calls for read in world.store.reads.values()))
+
+    async def silent(life: Life) -> None:
+        await speak(life, *(f"d{number}" for number in range(40)))
+        await asyncio.sleep(60)
+        count()
+        await speak(life, "d0")
+        count()
+
+    async def started(life: Life) -> None:
+        await life.settle()
+        count()
+
+    async def story(world: World) -> None:
+        await world.live(silent)
+        await world.live(started)
+
+    play(world, story)
+    assert [after - before for before, after in pairwise(calls)] == [1, 1]
+
+
+def test_a_stream_is_compared_before_its_first_append_in_a_run_though_the_store_is_proven(world: World) -> None:
+    async def clone(life: Life) -> None:
+        await twenty(life)
+
+    async def story(world: World) -> None:
+        await world.live(clone)
+        copy = world.copy_database()
+        await world.live(clone)
+        # The other copy's events stand above what this one knows.
+        world.put_back(copy, set(world.accepted))
+        before = world.store.append_calls[STREAM]
+        await world.live(clone)
+        assert world.store.append_calls[STREAM] == before + 1
+
+    play(world, story)
+    assert len(world.store.events(STREAM)) == 60
