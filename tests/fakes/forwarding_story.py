@@ -242,7 +242,8 @@ class Story:
         if self.may_restore_store:
             self._restore_store()
             await asyncio.sleep(self.rng.choice((0.0, SILENCE_S)))
-        life.offer(self.rng.choice(DEVICES))
+        # Not the one whose stream may have been deleted: its samples reach no store that could show the restore.
+        life.offer(self.rng.choice("ab"))
         await life.settle()
 
     async def _settle(self, life: Life) -> None:
