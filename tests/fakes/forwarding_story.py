@@ -52,7 +52,9 @@ class Story:
         self.presses_retention = self.rng.random() < 0.3
         # What waits for a stream that was deleted would fill the file for ever; and in a file that is full of what a
         # restored store is to get again there is no room for the event that says so.
-        self.fills_quota = not self.may_delete and not self.may_restore_store and self.rng.random() < 0.15
+        # The same holds for an event that is to be set aside, and for a transaction.
+        needs_room = self.may_delete or self.may_restore_store or self.may_refuse or self.may_transact
+        self.fills_quota = not needs_room and self.rng.random() < 0.5
         if self.presses_retention or self.fills_quota:
             world.retention_is_short = True
             world.settings = OutboxSettings(keep_forwarded_h=0.5, max_size_mb=1 if self.fills_quota else 16)
