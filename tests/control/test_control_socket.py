@@ -291,10 +291,12 @@ def test_a_directory_that_another_user_made_is_refused_with_a_sentence(monkeypat
 
 
 def test_a_directory_that_cannot_be_made_is_told_with_its_reason(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, private_runtime_directory: Path
 ) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
+    # Short, or another directory would be taken in its place.
+    file = private_runtime_directory / "file"
+    file.touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(file))
     with pytest.raises(RuntimeDirectoryUnusable, match="Not a directory"):
         make_runtime_directory()
 
