@@ -118,8 +118,10 @@ class Gateway:
             raise _StopRequested
 
     async def _collect(self, collector: Collector) -> None:
-        # A lost database knows no configuration until the event store has told it: no sample is to say otherwise.
-        await self.configurator.first_look()
+        # A new file knows no configuration until the event store has told it: no sample is to say otherwise. Any other
+        # file knows one, and waiting would cost a start some tenths of a second.
+        if self.outbox.previous_run is None:
+            await self.configurator.first_look()
         await collector.run()
 
     async def _record_stop(self) -> None:

@@ -43,6 +43,7 @@ class Intake:
         self._clock = clock
         # Whether what was refused is offered again.
         self._can_wait = can_wait
+        self._has_offered = False
 
     def prepare(
         self,
@@ -91,6 +92,10 @@ class Intake:
             return Outcome.SUPPRESSED
         if not self._outbox.offer(prepared.draft, can_wait=self._can_wait):
             return Outcome.REFUSED
+        if not self._has_offered and not self._can_wait:
+            # The first sample of a start shows that measuring works; it need not wait for others.
+            self._outbox.hurry()
+        self._has_offered = True
         # Only what was taken counts as said; and only while the settings that made it so are in force.
         if in_force.has_deadband and in_force is state.in_force:
             now_s = self._clock.monotonic_s()

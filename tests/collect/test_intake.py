@@ -25,6 +25,13 @@ def test_a_device_that_answered_for_some_points_gives_a_sample() -> None:
     assert work.outbox.samples()[0].data["readings"]["pipe_temperature"]["reason"] == "comm_error"
 
 
+def test_the_first_sample_of_a_start_waits_for_no_other() -> None:
+    driver = ScriptedPolledDriver()
+    work = collect((connection(device("a", point()), device("b", point())), driver), story=for_seconds(3.5))
+    assert len(work.outbox.samples()) == 8
+    assert work.outbox.hurried == 1
+
+
 def test_readings_inside_the_deadband_give_no_event_until_the_heartbeat() -> None:
     driver = ScriptedPolledDriver()
     line = connection(device("a", point(deadband=0.5, max_silence_s=20.0)))
