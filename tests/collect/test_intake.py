@@ -27,8 +27,8 @@ def test_a_device_that_answered_for_some_points_gives_a_sample() -> None:
 
 def test_the_first_sample_of_a_start_waits_for_no_other() -> None:
     driver = ScriptedPolledDriver()
-    work = collect((connection(device("a", point()), device("b", point())), driver), story=for_seconds(3.5))
-    assert len(work.outbox.samples()) == 8
+    work = collect((connection(device("a", point()), device("b", point())), driver), story=for_seconds(3.2))
+    assert len(work.outbox.samples()) == 7
     assert work.outbox.hurried == 1
 
 
