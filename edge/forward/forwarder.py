@@ -150,11 +150,25 @@ class Forwarder:
                 self._lost(generation, error)
                 continue
             if is_intact:
-                self._link.succeeded()
+                self._answered()
             else:
                 self._trust.forget()
                 self._verify_all()
             self._trust.settle(doubts, now_s=self._clock.monotonic_s())
+
+    def _answered(self) -> None:
+        """Note that a read succeeded: after a loss that is enough only where nothing waits to be appended.
+
+        An event store that can be read and takes no appends would else be tried twice a second, for as long as that lasts.
+        """
+        if self._link.state is LinkState.FORWARDING or not self._has_to_append():
+            self._link.succeeded()
+
+    def _has_to_append(self) -> bool:
+        return any(
+            not self._outbox.streams.is_parked(number) and not self._refusals.must_wait(number, has_more=False)
+            for number in self._outbox.cursors.lagging()
+        )
 
     def _verify_all(self) -> None:
         """Nothing is certain: also a stream that has nothing to send is compared again."""
@@ -195,8 +209,11 @@ class Forwarder:
             self._lost(generation, error)
         else:
             self._forwarded += forwarded
-            if forwarded or not was_verified:
+            if forwarded:
                 self._link.succeeded()
+            elif not was_verified:
+                self._answered()
+            if forwarded or not was_verified:
                 self._alarms.forwarded()
             self._accepted(queue, is_taken=forwarded > 0)
         if queue.entries or not queue.is_verified:

@@ -1,12 +1,14 @@
 """What an event store or a stranger can do to a stream, each case by its name."""
 
+import asyncio
 import json
 
 from structlog.testing import capture_logs
 
 from edge.domain.event import EventType, NewEvent
-from fakes.forwarding_stage import STREAM, play, twenty, types
+from fakes.forwarding_stage import STREAM, play, tell, twenty, types
 from fakes.forwarding_world import Life, World
+from fakes.stream_state import Fault
 from fakes.virtual_time import run_virtual
 
 
@@ -187,3 +189,25 @@ def test_a_clone_that_shows_in_many_streams_at_once_is_said_once(world: World) -
     with capture_logs() as logs:
         run_virtual(lambda: story(world))
     assert [line["event"] for line in logs].count("forwarding_parked") == 1
+
+
+def test_a_store_that_can_be_read_and_takes_nothing_is_tried_less_and_less_often_and_lost_once(world: World) -> None:
+    async def taking_nothing(life: Life) -> None:
+        await twenty(life)
+        life.world.store.choose_fault = lambda _stream: Fault.UNAVAILABLE
+        for device in "ab":
+            life.offer(device)
+        await asyncio.sleep(60)
+        tries = sum(world.store.append_calls.values())
+        await asyncio.sleep(3600)
+        # Two streams, each half a minute.
+        assert sum(world.store.append_calls.values()) - tries < 500
+        assert life.forwarder.status().state == "unreachable"
+        life.world.store.choose_fault = lambda _stream: None
+        await life.settle(within_s=60)
+        assert life.forwarder.status().state == "forwarding"
+
+    with capture_logs() as logs:
+        tell(world, taking_nothing)
+    said = [line["event"] for line in logs if line["event"].startswith("event_store")]
+    assert said == ["event_store_reached", "event_store_lost", "event_store_reached"]
