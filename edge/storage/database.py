@@ -16,7 +16,15 @@ import structlog
 from edge.domain.settings import OutboxSettings
 from edge.storage.connection import Connect, Connection, Row, SqlValue, connect_in_thread, uninterrupted
 from edge.storage.directory_lock import held_directory
-from edge.storage.errors import CommitFailed, DatabaseDamaged, DatabaseInUse, StorageError, primary_code, translated
+from edge.storage.errors import (
+    CommitFailed,
+    DatabaseDamaged,
+    DatabaseInUse,
+    StateDirectoryLost,
+    StorageError,
+    primary_code,
+    translated,
+)
 from edge.storage.file_place import FilePlace
 from edge.storage.migration import migrate, migrations
 
@@ -233,8 +241,15 @@ class Database:
             if primary_code(error) not in NOT_COMMITTED:
                 await self._close_failed(error)
             raise
-        # What went into a file that is deleted is not accepted.
-        self._place.note_written()
+        try:
+            # What went into a file that is deleted is not accepted.
+            self._place.note_written()
+        except StateDirectoryLost:
+            raise
+        except CommitFailed:
+            # It is committed and not told. The file, opened anew, tells: else the next try would write it twice.
+            await self._close()
+            raise
         if on_commit is not None:
             on_commit()
 

@@ -286,3 +286,32 @@ async def test_a_file_closed_after_a_failed_sync_has_not_lost_its_place(tmp_path
         # Closing has written the log back into the file.
         await database.check_place()
         await still_works(database)
+
+
+def test_a_place_that_cannot_be_looked_at_right_after_a_commit_writes_nothing_twice(tmp_path: Path) -> None:
+    async def main() -> None:
+        drafting, connect = Drafting(), InlineConnect()
+        state = tmp_path / "state"
+
+        def hide(sql: str) -> None:
+            if sql == "COMMIT":
+                connect.after = ignore
+                state.rename(tmp_path / "moved")
+                state.symlink_to(state)
+
+        async with virtual_outbox(state, connect=connect) as outbox:
+            writer = asyncio.create_task(outbox.run())
+            await outbox.record(drafting.control())
+            connect.after = hide
+            outbox.offer(drafting.sample())
+            await asyncio.sleep(20)
+            assert outbox.statistics().is_failing
+            state.unlink()
+            (tmp_path / "moved").rename(state)
+            await asyncio.sleep(20)
+            assert not writer.done()
+            assert [entry.event_id for entry in await all_entries(outbox)] == drafting.accepted
+            assert len(drafting.accepted) == 2
+            writer.cancel()
+
+    run_virtual(main)
