@@ -208,16 +208,19 @@ class Forwarder:
             # The writer reports the disk; what was to be declared is found again by the next verification.
             self._lost(generation, error)
         else:
-            self._forwarded += forwarded
-            if forwarded:
-                self._link.succeeded()
-            elif not was_verified:
-                self._answered()
-            if forwarded or not was_verified:
-                self._alarms.forwarded()
+            self._stepped(forwarded, is_news=forwarded > 0 or not was_verified)
             self._accepted(queue, is_taken=forwarded > 0)
         if queue.entries or not queue.is_verified:
             self._turns.add(queue.number)
+
+    def _stepped(self, forwarded: int, *, is_news: bool) -> None:
+        self._forwarded += forwarded
+        if forwarded:
+            self._link.succeeded()
+        elif is_news:
+            self._answered()
+        if is_news:
+            self._alarms.forwarded()
 
     def _refused(self, queue: StreamQueue, refusal: Refusal) -> None:
         """One stream waits; the link and the others go on."""
