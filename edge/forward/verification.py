@@ -24,7 +24,6 @@ log = structlog.get_logger()
 
 # Events of one read. A reconcile after a lost answer reads one batch; reading is slow in the client (5,000 events/s).
 PAGE_EVENTS = 200
-RESENT_PAGE_BYTES = 512 * 1024
 
 
 class CloneDetected(Exception):  # noqa: N818 - the vocabulary's word
@@ -292,13 +291,8 @@ class Verification:
         """Count the entries between a position and what was forwarded: they will be sent again."""
         forwarded = min(self.outbox.cursors[queue.number].forwarded_position, queue.last_position)
         count = 0
-        while after < forwarded:
-            page = await self.outbox.read_after(after, bytes_max=RESENT_PAGE_BYTES)
-            count += sum(
-                entry.stream == queue.number and entry.position <= forwarded and not covers(landed, entry.position)
-                for entry in page.entries
-            )
-            after = page.scanned_to
+        async for positions in self.outbox.positions_of(queue.number, after=after, through=forwarded):
+            count += sum(not covers(landed, position) for position in positions)
         return count
 
 

@@ -1,7 +1,7 @@
 """Reads entries back from the file, between the writer's commits."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from heapq import merge
 from operator import attrgetter
 
@@ -27,6 +27,18 @@ CONTROL_ENTRIES_PER_READ = 1000
 _BLOCKS = (
     "SELECT last_position, first_position, entry_count, committed_at_ms, checksum, body FROM blocks"
     " WHERE last_position > ? AND first_position <= ? ORDER BY last_position LIMIT ?"
+)
+# No bound on `first_position`: for a position in a gap SQLite would look through all later blocks for one that holds it.
+_BLOCK_OF = (
+    "SELECT last_position, first_position, entry_count, committed_at_ms, checksum, body FROM blocks"
+    " WHERE last_position >= ? ORDER BY last_position LIMIT 1"
+)
+_BLOCK_KEYS = (
+    "SELECT last_position FROM blocks WHERE last_position > ? AND first_position <= ? ORDER BY last_position LIMIT ?"
+)
+_CONTROL_OF = (
+    f"SELECT {control_entry.COLUMNS} FROM control_entries"  # noqa: S608 - a constant of ours
+    " WHERE position > ? AND position <= ? AND stream = ? ORDER BY position LIMIT ?"
 )
 _CONTROL = (
     f"SELECT {control_entry.COLUMNS} FROM control_entries"  # noqa: S608 - a constant of ours
@@ -82,12 +94,37 @@ class Backlog:
             return known
         for row in await self._reader.fetch_all(_CONTROL, (position - 1, position, 1)):
             return next((_identity(entry) for entry in self._control_entry(row)), None)
-        for row in await self._reader.fetch_all(_BLOCKS, (position - 1, position, 1)):
-            entries = self._block(row)
+        entries = await self._remembered_block(position)
+        return next((_identity(entry) for entry in entries if entry.position == position), None)
+
+    async def _remembered_block(self, position: int) -> list[Entry]:
+        for row in await self._reader.fetch_all(_BLOCK_OF, (position,)):
+            entries = self._block(row) if row[1] <= position else []
             if entries:
                 self._identities.add(entries)
-            return next((_identity(entry) for entry in entries if entry.position == position), None)
-        return None
+            return entries
+        return []
+
+    async def positions_of(self, stream: int, *, after: int, through: int) -> AsyncIterator[Sequence[int]]:
+        """Yield where a stream's entries stand that `read_after` would give, block by block, then the control entries.
+
+        Blocks that were decoded lately are not decoded again: a thousand streams ask one after the other.
+        """
+        quarantined = {row[0] for row in await self._reader.fetch_all(_QUARANTINED, (after, through))}
+        last = after
+        while keys := await self._reader.fetch_all(_BLOCK_KEYS, (last, through, BLOCKS_PER_READ_MAX)):
+            for (last,) in keys:
+                positions = self._identities.positions_of(last, stream)
+                if positions is None:
+                    entries = await self._remembered_block(last)
+                    positions = [entry.position for entry in entries if entry.stream == stream]
+                yield [each for each in positions if after < each <= through and each not in quarantined]
+            await asyncio.sleep(0)
+        last = after
+        while rows := await self._reader.fetch_all(_CONTROL_OF, (last, through, stream, CONTROL_ENTRIES_PER_READ)):
+            entries = [entry for row in rows for entry in self._control_entry(row)]
+            yield [entry.position for entry in entries if entry.position not in quarantined]
+            last = rows[-1][0]
 
     async def oldest_position(self) -> int | None:
         """Return the position of the oldest entry that is retained; None if there is none at all."""

@@ -80,3 +80,11 @@ class Identities:
         self._blocks.move_to_end(last)
         event_id = block.event_ids[index * _ID_SIZE : (index + 1) * _ID_SIZE]
         return Identity(position, block.streams[index], UUID(bytes=event_id))
+
+    def positions_of(self, last_position: int, stream: int) -> list[int] | None:
+        """Return where a stream's entries stand in the block that ends at a position; None if it is not remembered."""
+        block = self._blocks.get(last_position)
+        if block is None:
+            return None
+        self._blocks.move_to_end(last_position)
+        return [at for at, number in zip(block.positions, block.streams, strict=True) if number == stream]

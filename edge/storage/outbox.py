@@ -193,6 +193,10 @@ class Outbox:
         """Find which entry stands at a position (in quarantine or not); None if it is not retained."""
         return await self._backlog.find(position)
 
+    def positions_of(self, stream: int, *, after: int, through: int) -> AsyncIterator[Sequence[int]]:
+        """Yield, in parts, where a stream's retained entries stand, without those in quarantine. Raises CommitFailed."""
+        return self._backlog.positions_of(stream, after=after, through=through)
+
     async def oldest_position(self) -> int | None:
         """Return the position of the oldest entry still retained; None if there is none."""
         return await self._backlog.oldest_position()

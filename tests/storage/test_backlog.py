@@ -1,4 +1,5 @@
 import random
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -7,10 +8,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge.storage import backlog
+from edge.storage.connection import Connection
+from edge.storage.database import Statement
 from edge.storage.entry import Entry
 from edge.storage.identities import Identities, Identity
 from edge.storage.outbox import Outbox
 from edge.storage.writer import ENTRIES_MAX
+from fakes.inline_sqlite import InlineConnect, InlineConnection
 from fakes.outbox_drafts import Drafting, all_entries, virtual_outbox
 from fakes.virtual_time import run_virtual
 
@@ -201,3 +205,58 @@ def test_what_is_remembered_of_blocks_is_bounded() -> None:
     identities.add(large)
     assert len(identities) == 100
     assert identities.find(5099) == identity(large[-1])
+
+
+@pytest.mark.parametrize("devices", [10, 1000])
+def test_finding_what_many_streams_retain_decodes_each_block_once(tmp_path: Path, devices: int) -> None:
+    async def main() -> None:
+        drafting = Drafting()
+        async with virtual_outbox(tmp_path) as outbox:
+            for commit in range(40):
+                outbox.offer(drafting.control())
+                for number in range(ENTRIES_MAX - 1):
+                    outbox.offer(drafting.sample(f"d{(commit * ENTRIES_MAX + number) % devices}"))
+                await outbox.flush()
+            entries = await all_entries(outbox)
+            for entry in (entries[3], entries[500]):
+                await outbox.quarantine(entry, reason="refused")
+            decoded = outbox._backlog.blocks_decoded
+            after, through = 2, outbox.last_position - 3
+            left = [entry for entry in await all_entries(outbox) if after < entry.position <= through]
+            for stream in outbox.streams.numbers():
+                parts = [part async for part in outbox.positions_of(stream, after=after, through=through)]
+                expected = [entry.position for entry in left if entry.stream == stream]
+                assert [position for part in parts for position in part] == expected
+            # Once for the page that the test compares with.
+            assert outbox._backlog.blocks_decoded - decoded == 2 * 40
+
+    run_virtual(main)
+
+
+def test_finding_what_is_not_retained_looks_at_one_block(tmp_path: Path) -> None:
+    async def main() -> None:
+        drafting = Drafting()
+        connections: list[sqlite3.Connection] = []
+
+        async def connect(file: Path) -> Connection:
+            opened = InlineConnection(sqlite3.connect(file, isolation_level=None), InlineConnect())
+            connections.append(opened.connection)
+            return opened
+
+        async with virtual_outbox(tmp_path, connect=connect) as outbox:
+            for _ in range(500):
+                outbox.offer(drafting.sample())
+                await outbox.flush()
+            await outbox.database.write([Statement("DELETE FROM blocks WHERE last_position <= 20")])
+            steps = 0
+
+            def step() -> int:
+                nonlocal steps
+                steps += 1
+                return 0
+
+            connections[-1].set_progress_handler(step, 1)
+            assert await outbox.find_entry(20) is None
+            assert steps < 100
+
+    run_virtual(main)
