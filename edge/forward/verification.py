@@ -223,18 +223,21 @@ class Verification:
                 "lost": max(0, gone - again),
             }
             log.error("event_store_restored", **body)
-            await self.outbox.record_move(
-                self.author.control(EventType.EVENT_STORE_RESTORED, body),
-                move=lambda cursors: cursors.rewind(
+
+            def move(cursors: Cursors) -> None:
+                cursors.rewind(
                     queue.number,
                     revision=NO_STREAM if tail is None else tail.revision,
                     event_id=None if tail is None else tail.event_id,
                     position=remains.position,
                     count=again,
                     landed=landed,
-                ),
-            )
-        self.queues.restart(queue, remains.position)
+                )
+                if cursors is self.outbox.cursors:
+                    # At once: the backlog head moves the cursor of an empty queue to where that is filled to.
+                    self.queues.restart(queue, remains.position)
+
+            await self.outbox.record_move(self.author.control(EventType.EVENT_STORE_RESTORED, body), move=move)
         self._begin_marks(queue)
 
     async def _remains(self, queue: StreamQueue, fallen: int) -> Remains:

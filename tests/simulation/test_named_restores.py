@@ -308,3 +308,29 @@ def test_a_stream_is_compared_before_its_first_append_in_a_run_though_the_store_
 
     play(world, story)
     assert len(world.store.events(STREAM)) == 60
+
+
+def test_a_stream_that_went_back_begins_again_in_the_moment_of_its_commit(world: World) -> None:
+    seen: list[bool] = []
+
+    async def replaced(life: Life) -> None:
+        await speak(life, "a", each=5)
+        number = life.outbox.streams.number(STREAM)
+        queue = life.forwarder._queues.by_stream[number]
+
+        def look(_entries: object) -> None:
+            # The backlog head may end a page right now, and would move the cursor to where the queue is filled to.
+            seen.append(queue.filled_to <= life.outbox.cursors[number].forwarded_position or bool(queue.entries))
+
+        life.world.restore_store({})
+        life.outbox.attach(look)
+        life.forwarder.doubt()
+        await life.settle()
+
+    async def story(world: World) -> None:
+        await world.live(replaced)
+
+    play(world, story)
+    assert len(restores(world)) == 1
+    assert seen
+    assert all(seen)
