@@ -61,8 +61,9 @@ class Trust:
         return self._doubted.is_set()
 
     async def ready(self) -> None:
-        """Wait for the end of the doubt."""
-        await self._settled.wait()
+        """Wait for the end of the doubt, and of any that begins before the caller goes on."""
+        while not self._settled.is_set():
+            await self._settled.wait()
 
     async def doubted(self) -> int:
         """Wait for a doubt; return what `settle` takes."""

@@ -1,5 +1,6 @@
 """One event stands for all: when it is believed, and when it cannot tell."""
 
+import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
@@ -173,3 +174,16 @@ def test_every_acknowledged_event_lies_at_or_before_the_witness(story: list[tupl
             bench.trust.acknowledge(outlook, stream, revision, event_id, position if step == "told" else None)
         witness = bench.cursors.witness
         assert witness is None or witness.commit_position == max(acknowledged)
+
+
+async def test_a_doubt_right_after_the_end_of_another_is_waited_for_too() -> None:
+    trust = Trust(FakeEventStore(), Cursors(), StreamNames())
+    ready = asyncio.create_task(trust.ready())
+    await asyncio.sleep(0)
+    trust.settle(await trust.doubted(), now_s=0.0)
+    trust.doubt()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not ready.done()
+    trust.settle(await trust.doubted(), now_s=0.0)
+    await ready
