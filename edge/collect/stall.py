@@ -7,7 +7,7 @@ could not be cancelled anyway. A person is told, and told again when it returns.
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import structlog
 
@@ -22,6 +22,9 @@ from edge.domain.driver import Driver, DriverError
 INTERVALS_MAX = 3
 # … and at least for this long: the time-outs of a driver add up.
 STALLED_S_MIN = 30.0
+# At a stop a driver is cut off that takes longer to close: the whole stop has five seconds, and may need others of them
+# for a disk that takes nothing. A broker is given one to read our good-bye.
+CLOSE_AT_STOP_S = 1.5
 
 _log = structlog.get_logger(__name__)
 
@@ -93,7 +96,16 @@ async def opened(driver: Driver, watch: CallWatch) -> AsyncIterator[None]:
         yield
     finally:
         try:
-            with watch.call("close"):
-                await transport.__aexit__(*sys.exc_info())
+            await _close(transport, watch, sys.exc_info()[1])
+        except TimeoutError:
+            _log.warning("connection_close_given_up", within_s=CLOSE_AT_STOP_S)
         except (DriverError, DriverFault):
             _log.warning("connection_close_failed", exc_info=True)
+
+
+async def _close(transport: AbstractAsyncContextManager[None], watch: CallWatch, cause: BaseException | None) -> None:
+    """Close a transport, because of an exception or without one. Raises TimeoutError, at a stop only."""
+    kind, traceback = (None, None) if cause is None else (type(cause), cause.__traceback__)
+    async with asyncio.timeout(CLOSE_AT_STOP_S if isinstance(cause, asyncio.CancelledError) else None):
+        with watch.call("close"):
+            await transport.__aexit__(kind, cause, traceback)

@@ -70,7 +70,8 @@ class PolledDriver(Protocol):
     def open(self) -> AbstractAsyncContextManager[None]:
         """Open the transport for the length of the context.
 
-        Raises ConnectionLost when it cannot be opened. Entered again after each loss, on the same object.
+        Raises ConnectionLost when it cannot be opened. Entered again after each loss, on the same object. When the gateway
+        stops, a context that takes longer than 1.5 s to close is cancelled.
         """
 
     async def poll(self, device_id: str) -> Sample:
@@ -87,7 +88,7 @@ class PushedDriver(Protocol):
     """A connection whose devices speak when they like."""
 
     def open(self) -> AbstractAsyncContextManager[None]:
-        """Open the transport for the length of the context. Raises ConnectionLost."""
+        """Open the transport for the length of the context, as that of a PolledDriver. Raises ConnectionLost."""
 
     async def receive(self) -> Sequence[Sample]:
         """Wait for what comes next: samples in order of arrival (none, where only new names of groups came).

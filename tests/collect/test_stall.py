@@ -13,7 +13,7 @@ from edge.collect.connection import ConnectionState
 from edge.collect.control_events import ControlEvents
 from edge.collect.guard import DriverFault
 from edge.collect.outcomes import Outcomes
-from edge.collect.stall import CallWatch, opened
+from edge.collect.stall import CLOSE_AT_STOP_S, CallWatch, opened
 from edge.collect.status import Condition, StalledCall
 from edge.domain.driver import ConnectionLost, DeviceUnreachable
 from edge.domain.event import EventType
@@ -174,6 +174,19 @@ def test_a_call_that_hangs_at_the_stop_is_cancelled_and_not_said_to_have_returne
     work = collect((connection(device("a")), driver), story=lambda _: asyncio.sleep(60))
     assert work.outbox.control_types() == ["AlarmRaised"]
     assert driver.cancelled == 1
+
+
+def test_a_closing_that_hangs_holds_up_the_stop_for_a_moment_only() -> None:
+    driver = Hanging(close=True)
+    times = []
+
+    async def story(_: Work) -> None:
+        await asyncio.sleep(65)
+        times.append(asyncio.get_running_loop().time())
+
+    work = collect((connection(device("a")), driver), story=story)
+    assert driver.closed == 1
+    assert work.clock.monotonic_s() - times[0] == pytest.approx(CLOSE_AT_STOP_S)
 
 
 def test_calls_that_return_in_time_are_never_told_however_many_there_are() -> None:
