@@ -153,10 +153,10 @@ class ControlEvents:
         self.offer_again()
         if not self._waiting and self._outbox.offer(draft):
             return
-        if len(self._waiting) >= WAITING_MAX and not self._give_up_a_pair():
-            _log.error("control_event_given_up", type=draft.type.value, waiting=WAITING_MAX)
-            return
         self._waiting.append(draft)
+        if len(self._waiting) > WAITING_MAX and not self._give_up_a_pair():
+            _log.error("control_event_given_up", type=draft.type.value, waiting=WAITING_MAX)
+            self._waiting.pop()
 
     def _give_up_a_pair(self) -> bool:
         """Make room: give up the oldest opening that is closed again among what waits, with its closing.

@@ -182,3 +182,19 @@ def test_control_events_that_wait_are_bounded_and_still_say_what_stands() -> Non
         assert [alarm.identity for alarm in outbox.alarms] == [stays]
 
     run_virtual(main)
+
+
+def test_what_opens_and_closes_while_only_openings_wait_does_not_stand_in_the_end() -> None:
+    async def main() -> None:
+        outbox = FakeOutbox(room=0)
+        events = ControlEvents(outbox, author(VirtualClock()))
+        faults = [device_fault(f"device-{number}") for number in range(WAITING_MAX)]
+        for fault in faults:
+            events.alarm_raised(fault, "")
+        for fault in faults[1:]:
+            events.alarm_cleared(fault)
+        outbox.room = 2 * WAITING_MAX
+        events.offer_again()
+        assert [alarm.identity for alarm in outbox.alarms] == faults[:1]
+
+    run_virtual(main)
