@@ -6,7 +6,7 @@ from collections.abc import Callable
 from edge.collect.availability import FAILURES_BEFORE_LOST, retry_s
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState
-from edge.collect.guard import DriverFault, sample_of
+from edge.collect.guard import DriverFault, sample_of, until_cancelled_inside
 from edge.collect.intake import Intake, Outcome
 from edge.collect.outcomes import Outcomes
 from edge.collect.schedule import Schedule
@@ -66,8 +66,15 @@ class Polling:
         await asyncio.shield(asked)
 
     async def run(self) -> None:
-        """Open the transport, poll until it is lost, open it again."""
+        """Poll for ever, whatever the driver does."""
         self._start()
+        while True:
+            fault = await until_cancelled_inside(self._poll_for_ever)
+            self._outcomes.connection_faulted(fault)
+            await self._wait_to_open(ConnectionLost(str(fault)))
+
+    async def _poll_for_ever(self) -> None:
+        """Open the transport, poll until it is lost, open it again."""
         while True:
             try:
                 async with opened(self._driver, self._watch):

@@ -13,7 +13,7 @@ from edge.collect.adoption import Adoption
 from edge.collect.availability import is_silent
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState, InForce
-from edge.collect.guard import DriverFault, device_of, driver_call, sample_of, text_of
+from edge.collect.guard import DriverFault, device_of, driver_call, sample_of, text_of, until_cancelled_inside
 from edge.collect.intake import Intake, Outcome, Prepared
 from edge.collect.outcomes import OFFER_INTERVAL_S, Outcomes
 from edge.collect.repeats import Repeats
@@ -117,8 +117,14 @@ class Receiving:
         now_s = self._clock.monotonic_s()
         self._listening_since_s = dict.fromkeys(self._devices, now_s)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._receive_for_ever(), name=f"receive-{self._connection.id}")
+            tasks.create_task(self._receive_anew(), name=f"receive-{self._connection.id}")
             tasks.create_task(self._watch_silence(), name=f"silence-{self._connection.id}")
+
+    async def _receive_anew(self) -> None:
+        while True:
+            fault = await until_cancelled_inside(self._receive_for_ever)
+            self._outcomes.connection_faulted(fault)
+            await asyncio.sleep(self._connection.lost(fault, self._chance))
 
     async def _receive_for_ever(self) -> None:
         while True:
