@@ -51,7 +51,7 @@ def effective(
     instead = f"version {version}" if version else "the site file alone"
     message = (
         f"version {missing.version} was applied before this database was lost, and its update {missing.update_event_id}"
-        f" is not found on the configuration stream: {instead} is in force"
+        f" has not been found on the configuration stream: {instead} is in force"
     )
     mistake = Mistake(path="", code=Code.MISSING, message=message)
     return Resolved(configuration=resolved.configuration, mistakes=(mistake, *resolved.mistakes))
