@@ -1,7 +1,7 @@
 """The border between the gateway and a driver. What a driver must not raise or give becomes a DriverFault here, and only here."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import fields
 
@@ -79,17 +79,6 @@ def driver_call() -> Iterator[None]:
     if task is not None and task.cancelling() > cancelled_before:
         # The driver swallowed the cancellation.
         raise asyncio.CancelledError
-
-
-async def until_cancelled_inside(work: Callable[[], Coroutine[None, None, None]]) -> DriverFault:
-    """Do work that never returns, in a task of its own; return once a driver has cancelled that task.
-
-    A library's time-out may: one written before Python 3.11 cancels its caller and never takes that back, and for
-    `driver_call` it then looks like the stop. The stop itself comes from outside, and ends this call as well.
-    """
-    async with asyncio.TaskGroup() as alone:
-        alone.create_task(work())
-    return DriverFault("the driver cancelled the task that called it")
 
 
 def _fault_of(error: BaseException) -> DriverFault:

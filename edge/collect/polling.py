@@ -6,11 +6,11 @@ from collections.abc import Callable
 from edge.collect.availability import FAILURES_BEFORE_LOST, retry_s
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState
-from edge.collect.guard import DriverFault, sample_of, until_cancelled_inside
+from edge.collect.guard import DriverFault, sample_of
 from edge.collect.intake import Intake, Outcome
 from edge.collect.outcomes import Outcomes
 from edge.collect.schedule import Schedule
-from edge.collect.stall import CallWatch, opened
+from edge.collect.stall import CallWatch, opened, until_cancelled_inside
 from edge.domain.clock import Clock
 from edge.domain.driver import ConnectionLost, DriverError, PolledDriver
 
@@ -69,7 +69,7 @@ class Polling:
         """Poll for ever, whatever the driver does."""
         self._start()
         while True:
-            fault = await until_cancelled_inside(self._poll_for_ever)
+            fault = await until_cancelled_inside(self._poll_for_ever, self._connection.id)
             self._outcomes.connection_faulted(fault)
             await self._wait_to_open(ConnectionLost(str(fault)))
 

@@ -13,11 +13,11 @@ from edge.collect.adoption import Adoption
 from edge.collect.availability import is_silent
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState, InForce
-from edge.collect.guard import DriverFault, device_of, driver_call, sample_of, text_of, until_cancelled_inside
+from edge.collect.guard import DriverFault, device_of, driver_call, sample_of, text_of
 from edge.collect.intake import Intake, Outcome, Prepared
 from edge.collect.outcomes import OFFER_INTERVAL_S, Outcomes
 from edge.collect.repeats import Repeats
-from edge.collect.stall import CallWatch, opened
+from edge.collect.stall import CallWatch, opened, until_cancelled_inside
 from edge.domain.backoff import Backoff
 from edge.domain.clock import Clock
 from edge.domain.driver import (
@@ -122,7 +122,7 @@ class Receiving:
 
     async def _receive_anew(self) -> None:
         while True:
-            fault = await until_cancelled_inside(self._receive_for_ever)
+            fault = await until_cancelled_inside(self._receive_for_ever, self._connection.id)
             self._outcomes.connection_faulted(fault)
             await asyncio.sleep(self._connection.lost(fault, self._chance))
 

@@ -6,8 +6,8 @@ could not be cancelled anyway. A person is told, and told again when it returns.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
@@ -22,9 +22,11 @@ from edge.domain.driver import Driver, DriverError
 INTERVALS_MAX = 3
 # … and at least for this long: the time-outs of a driver add up.
 STALLED_S_MIN = 30.0
-# At a stop a driver is cut off that takes longer to close: the whole stop has five seconds, and may need others of them
-# for a disk that takes nothing. A broker is given one to read our good-bye.
-CLOSE_AT_STOP_S = 1.5
+# At a stop a driver may take so long to end its call and to close: the whole stop has five seconds, two of them for a disk
+# that takes nothing. A broker is given one to read our good-bye …
+ENDING_S = 2.0
+# … and then whatever the driver still waits for is cut off, one wait after the other.
+CUT_OFF_S = 0.2
 
 _log = structlog.get_logger(__name__)
 
@@ -96,16 +98,39 @@ async def opened(driver: Driver, watch: CallWatch) -> AsyncIterator[None]:
         yield
     finally:
         try:
-            await _close(transport, watch, sys.exc_info()[1])
-        except TimeoutError:
-            _log.warning("connection_close_given_up", within_s=CLOSE_AT_STOP_S)
+            with watch.call("close"):
+                await transport.__aexit__(*sys.exc_info())
         except (DriverError, DriverFault):
             _log.warning("connection_close_failed", exc_info=True)
 
 
-async def _close(transport: AbstractAsyncContextManager[None], watch: CallWatch, cause: BaseException | None) -> None:
-    """Close a transport, because of an exception or without one. Raises TimeoutError, at a stop only."""
-    kind, traceback = (None, None) if cause is None else (type(cause), cause.__traceback__)
-    async with asyncio.timeout(CLOSE_AT_STOP_S if isinstance(cause, asyncio.CancelledError) else None):
-        with watch.call("close"):
-            await transport.__aexit__(kind, cause, traceback)
+async def until_cancelled_inside(work: Callable[[], Coroutine[None, None, None]], connection_id: str) -> DriverFault:
+    """Do work that never returns, in a task of its own; return once a driver has cancelled that task.
+
+    A library's time-out may: one written before Python 3.11 cancels its caller and never takes that back, and for
+    `driver_call` it then looks like the stop. The stop itself comes from outside, and ends this call as well, even if the
+    driver would never end by itself.
+    """
+    task = asyncio.ensure_future(work())
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        await _end(task, connection_id)
+        raise
+    if not task.cancelled():
+        task.result()
+        raise AssertionError("the work never returns")
+    return DriverFault("the driver cancelled the task that called it")
+
+
+async def _end(task: asyncio.Task[None], connection_id: str) -> None:
+    """Cancel a task, again and again if what it waits for while it ends takes too long. Raises what the task raised."""
+    patience_s = ENDING_S
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=patience_s)
+        if not task.done() and patience_s == ENDING_S:
+            _log.warning("driver_cut_off", connection_id=connection_id, after_s=ENDING_S)
+        patience_s = CUT_OFF_S
+    if not task.cancelled():
+        task.result()

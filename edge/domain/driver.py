@@ -71,7 +71,7 @@ class PolledDriver(Protocol):
         """Open the transport for the length of the context.
 
         Raises ConnectionLost when it cannot be opened. Entered again after each loss, on the same object. When the gateway
-        stops, a context that takes longer than 1.5 s to close is cancelled.
+        stops, a driver has two seconds to end its call and close; what it waits for then is cancelled.
         """
 
     async def poll(self, device_id: str) -> Sample:

@@ -146,7 +146,7 @@ def test_our_own_bug_is_not_taken_for_the_drivers() -> None:
         def offer(self, _: object, *, can_wait: bool = False) -> bool:  # noqa: ARG002 - the outbox's
             raise ZeroDivisionError
 
-    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+    with pytest.RaisesGroup(ZeroDivisionError):
         collect((connection(device("a")), driver), outbox=BrokenOutbox(), story=for_seconds(5))
 
 

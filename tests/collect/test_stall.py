@@ -13,7 +13,7 @@ from edge.collect.connection import ConnectionState
 from edge.collect.control_events import ControlEvents
 from edge.collect.guard import DriverFault
 from edge.collect.outcomes import Outcomes
-from edge.collect.stall import CLOSE_AT_STOP_S, CallWatch, opened
+from edge.collect.stall import CUT_OFF_S, ENDING_S, CallWatch, opened
 from edge.collect.status import Condition, StalledCall
 from edge.domain.driver import ConnectionLost, DeviceUnreachable
 from edge.domain.event import EventType
@@ -176,8 +176,38 @@ def test_a_call_that_hangs_at_the_stop_is_cancelled_and_not_said_to_have_returne
     assert driver.cancelled == 1
 
 
-def test_a_closing_that_hangs_holds_up_the_stop_for_a_moment_only() -> None:
-    driver = Hanging(close=True)
+class SlowToEnd(ScriptedPolledDriver):
+    """Its calls hang when they are cancelled, and its closing hangs."""
+
+    def __init__(self, *hangs: str) -> None:
+        super().__init__()
+        self.hangs = hangs
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        await self._maybe("open")
+        async with super().open():
+            try:
+                yield
+            finally:
+                if "close" in self.hangs:
+                    await asyncio.sleep(3600)
+
+    async def poll(self, device_id: str) -> Sample:
+        await self._maybe("poll")
+        return await super().poll(device_id)
+
+    async def _maybe(self, name: str) -> None:
+        try:
+            await asyncio.sleep(3600 if name in self.hangs else 0)
+        finally:
+            if name in self.hangs:
+                await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("hangs", [("close",), ("poll",), ("open",), ("poll", "close")])
+def test_a_driver_that_is_slow_to_end_holds_up_the_stop_for_a_moment_only(hangs: tuple[str, ...]) -> None:
+    driver = SlowToEnd(*hangs)
     times = []
 
     async def story(_: Work) -> None:
@@ -185,8 +215,8 @@ def test_a_closing_that_hangs_holds_up_the_stop_for_a_moment_only() -> None:
         times.append(asyncio.get_running_loop().time())
 
     work = collect((connection(device("a")), driver), story=story)
-    assert driver.closed == 1
-    assert work.clock.monotonic_s() - times[0] == pytest.approx(CLOSE_AT_STOP_S)
+    assert driver.opened == driver.closed
+    assert work.clock.monotonic_s() - times[0] == pytest.approx(ENDING_S + CUT_OFF_S * (len(hangs) - 1))
 
 
 def test_calls_that_return_in_time_are_never_told_however_many_there_are() -> None:
