@@ -123,6 +123,8 @@ class Receiving:
     async def _receive_anew(self) -> None:
         while True:
             fault = await until_cancelled_inside(self._receive_for_ever, self._connection.id)
+            # What was being taken in then is never settled. It was not acknowledged, and its sender has it still.
+            self._ledger, self._is_paused = Ledger(self._acknowledge), False
             self._outcomes.connection_faulted(fault)
             await asyncio.sleep(self._connection.lost(fault, self._chance))
 

@@ -8,8 +8,8 @@ import pytest
 from edge.domain.driver import DeviceUnreachable
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
-from fakes.collect_run import collect, for_seconds
-from fakes.collect_site import connection, device
+from fakes.collect_run import Work, collect, for_seconds
+from fakes.collect_site import FakeOutbox, connection, device
 from fakes.scripted_driver import ScriptedPolledDriver, ScriptedPushedDriver, good
 
 
@@ -70,3 +70,36 @@ def test_a_driver_that_cancels_its_own_caller_is_opened_anew(
     assert driver.opened == 3
     assert work.outbox.control_types() == ["AlarmRaised", "AlarmCleared"]
     assert work.outbox.of(EventType.ALARM_RAISED)[0].data["message"] == "the driver cancelled the task that called it"
+
+
+class LateCancelling(ScriptedPushedDriver):
+    """Its first call of `receive` leaves a time-out behind, which ends while its samples wait for room."""
+
+    async def receive(self) -> Sequence[Sample]:
+        received = await super().receive()
+        task = asyncio.current_task()
+        assert task is not None
+        if self.opened == 1:
+            asyncio.get_running_loop().call_later(0.5, task.cancel)
+        return received
+
+
+def test_what_a_late_cancellation_interrupts_holds_up_neither_acknowledgements_nor_the_watch_for_silence() -> None:
+    driver, outbox = LateCancelling(), FakeOutbox(room=2)
+    outbox.is_stuck = True
+
+    async def story(_: Work) -> None:
+        driver.arrivals.put_nowait(
+            [Sample(device_id="a", readings={"air_temperature": good(value)}) for value in (1, 2)]
+        )
+        await asyncio.sleep(5)
+        outbox.is_stuck, outbox.room = False, 1000
+        await asyncio.sleep(5)
+        driver.arrivals.put_nowait([Sample(device_id="a", readings={"air_temperature": good(3)})])
+        await asyncio.sleep(100)
+
+    line = connection(device("a", is_polled=False, max_silence_s=60.0))
+    work = collect((line, driver), outbox=outbox, story=story)
+    assert driver.opened == 2
+    assert driver.acknowledged[-1].readings["air_temperature"].value == 3
+    assert len(work.outbox.of(EventType.DEVICE_CONNECTION_LOST)) == 1
