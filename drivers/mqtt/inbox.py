@@ -142,6 +142,7 @@ class Inbox:
                 return None
             redelivery = Redelivery(of=verdict.of, is_certain=verdict.is_certain)
             delivery.message = replace(delivery.message, redelivery=redelivery)
+            self._redeliveries.looked_at(delivery.packet_id)
         return self._waiting.popleft()
 
     def owe(self, delivery: Delivery, samples: Sequence[Sample]) -> None:

@@ -52,8 +52,8 @@ class Redeliveries:
 
     Each message with a packet id has a number, which counts up. Of the messages under one id, the newest counts.
 
-    A message that comes again keeps its number, also if it may be another one under the same id: whether the earlier one was
-    ever looked at, or only its repetition, makes no difference then.
+    A message that comes again keeps its number, also if it may be another one under the same id. Only once it is looked at
+    does it count as not acknowledged: lost before that, it may still be another one when it comes the next time.
     """
 
     def __init__(self, *, session: str = "", window: int) -> None:
@@ -68,7 +68,7 @@ class Redeliveries:
         self._numbers: dict[int, int] = {}
         # The id of a copy -> the name of the delivery that it is a copy of.
         self._copies: dict[int, bytes] = {}
-        # Ids that were not acknowledged since their message came; those that were, on this connection.
+        # Ids that were not acknowledged since their message came, or was looked at; those that were, on this connection.
         self._open: set[int] = set()
         self._released: set[int] = set()
         # How often in a row an id was higher than the one before, the highest of all, and the last.
@@ -109,10 +109,10 @@ class Redeliveries:
         if not packet_id:
             return b"", None
         verdict = self._verdict(packet_id) if is_marked else None
-        self._take(packet_id, is_marked=is_marked)
         if verdict is not None:
             self._newest = verdict.of
             return verdict.of, verdict
+        self._take(packet_id, is_marked=is_marked)
         if not is_marked:
             # What is sent again comes before anything new: the newest does not come any more.
             self.decide(is_certain=False)
@@ -129,6 +129,10 @@ class Redeliveries:
             if not is_marked or packet_id not in self._numbers:
                 self._note(packet_id)
                 self._copies[packet_id] = self._newest
+
+    def looked_at(self, packet_id: int) -> None:
+        """Learn that a message with a verdict is no longer only waiting: what it says is passed on, or known already."""
+        self._take(packet_id, is_marked=True)
 
     def acknowledged(self, packet_ids: Sequence[int]) -> None:
         """Learn that the broker may give these ids to other messages from now on."""

@@ -91,6 +91,17 @@ def test_what_came_again_and_is_not_acknowledged_since_is_certain_the_next_time(
     for expected in (False, True, True):
         known.connected(is_resumed=True)
         assert is_certain(known, 1) is expected
+        known.looked_at(1)
+
+
+def test_what_came_again_and_was_not_looked_at_proves_nothing_the_next_time() -> None:
+    known = Redeliveries(window=20)
+    known.connected(is_resumed=True)
+    known.arrived(1, is_marked=False)
+    known.acknowledged([1])
+    for _ in range(3):
+        known.connected(is_resumed=True)
+        assert not is_certain(known, 1)
 
 
 def test_an_id_that_is_used_again_on_one_connection_is_in_use() -> None:
