@@ -50,6 +50,9 @@ class Inbox:
         self.refusals: deque[tuple[str, str]] = deque()
         self.is_subscribed = False
         self._is_refused = False
+        # Something came with DUP since the end of a doubt was set; and that end, of the event loop's clock.
+        self._comes_again = False
+        self._doubt_ends_s = 0.0
         # Why the connection is over; None = it is not.
         self.end: str | None = None
         self._has_news = asyncio.Event()
@@ -107,6 +110,7 @@ class Inbox:
         self._has_news.set()
 
     def _take_in(self, delivery: Delivery) -> None:
+        self._comes_again = self._comes_again or delivery.message.is_repeated
         self._deliveries.append(delivery)
         self._size += len(delivery.message.payload)
         self._waiting.append(delivery)
@@ -124,10 +128,13 @@ class Inbox:
             await self.wait()
 
     async def wait(self) -> None:
-        """Wait for anything new, or for the end of a doubt."""
+        """Wait for anything new, or for the end of a doubt. Only what comes again prolongs it."""
         self._has_news.clear()
+        if self._comes_again:
+            self._comes_again = False
+            self._doubt_ends_s = asyncio.get_running_loop().time() + DOUBT_S
         try:
-            async with asyncio.timeout(DOUBT_S if self._waiting else None):
+            async with asyncio.timeout_at(self._doubt_ends_s if self._redeliveries.is_in_doubt else None):
                 await self._has_news.wait()
         except TimeoutError:
             self._redeliveries.decide(is_certain=False)

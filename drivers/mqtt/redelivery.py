@@ -84,6 +84,11 @@ class Redeliveries:
         # What waits for the newest message to come again.
         self._undecided: list[Verdict] = []
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a verdict waits for what comes next."""
+        return bool(self._undecided)
+
     def recall(self, names: Iterable[bytes]) -> None:
         """Learn which deliveries of earlier runs are on disk, the oldest first; those of other sessions are passed over."""
         for name in names:
@@ -100,6 +105,7 @@ class Redeliveries:
         """Learn that there is a new connection; where the broker had lost the session, its ids begin anew."""
         if not is_resumed:
             self._forget()
+        self._undecided.clear()
         self._released.clear()
         self._connected_at = self._number
         self._repeated = 0

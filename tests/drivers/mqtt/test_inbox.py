@@ -148,10 +148,54 @@ def test_what_is_in_doubt_is_handed_out_when_nothing_more_comes() -> None:
         for packet_id in (98, 99):
             inbox.arrived(replace(message(packet_id), is_repeated=True), packet_id)
         assert inbox.next() is None
-        began_s = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        # What needs no acknowledgement tells nothing of it, however often it comes.
+        loop.call_at(began_s + DOUBT_S / 2, inbox.arrived, message(0), 0)
         await inbox.wait()
-        assert asyncio.get_running_loop().time() == began_s + DOUBT_S
+        assert inbox.next() is None
+        await inbox.wait()
+        assert loop.time() == began_s + DOUBT_S
         redeliveries = [delivery.message.redelivery for delivery in iter(inbox.next, None)]
-        assert [redelivery and redelivery.is_certain for redelivery in redeliveries] == [False, False]
+        assert [redelivery and redelivery.is_certain for redelivery in redeliveries] == [False, False, None]
+
+    run_virtual(main)
+
+
+def test_what_comes_again_slowly_is_waited_for() -> None:
+    known = Redeliveries(window=20)
+
+    async def main() -> None:
+        before = Inbox(inflight_max=100, redeliveries=known)
+        for packet_id in range(1, 101):
+            before.arrived(message(packet_id), packet_id)
+            known.acknowledged([packet_id])
+        inbox = Inbox(inflight_max=100, redeliveries=known)
+        inbox.connected(is_resumed=True)
+        loop = asyncio.get_running_loop()
+        for number, packet_id in enumerate((97, 98, 99, 100)):
+            loop.call_later(
+                number * 0.9 * DOUBT_S, inbox.arrived, replace(message(packet_id), is_repeated=True), packet_id
+            )
+        while (first := inbox.next()) is None:
+            await inbox.wait()
+        others = [delivery.message.redelivery for delivery in iter(inbox.next, None)]
+        assert [redelivery and redelivery.is_certain for redelivery in (first.message.redelivery, *others)] == [
+            True
+        ] * 4
+
+    run_virtual(main)
+
+
+def test_nothing_that_waits_to_be_looked_at_ends_the_wait_for_the_answer_to_a_subscription() -> None:
+    async def main() -> None:
+        inbox = Inbox(inflight_max=100)
+        inbox.connected(is_resumed=True)
+        inbox.arrived(message(1), 1)
+        inbox.arrived(replace(message(2), is_repeated=True), 2)
+        loop = asyncio.get_running_loop()
+        loop.call_later(5 * DOUBT_S, inbox.subscribed)
+        await inbox.begin()
+        assert loop.time() == 5 * DOUBT_S
 
     run_virtual(main)
