@@ -47,6 +47,7 @@ class Cluster:
         # In the order in which they are asked. Members that gossip named stay known: the named seed may be dead itself.
         self._known = list(access.seeds)
         self._looking = asyncio.Lock()
+        self._is_closed = False
         self._failed_looks = 0
         self._failure: EventStoreError = EventStoreUnavailable()
         self._last_leader: str | None = None
@@ -58,6 +59,7 @@ class Cluster:
         """
         failed_looks = self._failed_looks
         while self._present is None or self._is_doubted:
+            self._check_open()
             async with self._looking:
                 if self._failed_looks != failed_looks:
                     # The look that this call waited for has failed; another one would find the same.
@@ -85,9 +87,15 @@ class Cluster:
             self._is_doubted = True
 
     async def close(self) -> None:
-        """Let the channel go."""
-        if self._present is not None:
-            await self._present.retire()
+        """Let the channel go. No call opens another one."""
+        self._is_closed = True
+        former, self._present = self._present, None
+        if former is not None:
+            await former.retire()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise EventStoreUnavailable("the connection to the event store was closed")
 
     async def _look(self) -> None:
         if self.is_single:
@@ -101,6 +109,9 @@ class Cluster:
             self._failed_looks += 1
             self._failure = error
             raise
+        if self._is_closed:
+            await found.node.retire()
+            self._check_open()
         self._learn(found.members)
         former, self._present, self._is_doubted = self._present, found.node, False
         if former is not None and former is not found.node:

@@ -142,6 +142,29 @@ async def test_call_that_is_cancelled_while_it_looks_leaves_the_store_usable(clu
         await waiting
 
 
+@each_form
+async def test_store_that_was_closed_opens_no_channel_again(cluster: Cluster, form: Form) -> None:
+    async with opened(form(cluster)) as store:
+        await store.append("one", [new_event()], expected_revision=NO_STREAM)
+    before = gossips(cluster)
+    for call in (append, read, subscribe):
+        with pytest.raises(EventStoreUnavailable, match="closed"):
+            await call(store)
+    assert gossips(cluster) == before
+
+
+async def test_look_that_is_under_way_when_the_store_is_closed_leaves_no_channel_open(cluster: Cluster) -> None:
+    async with opened(cluster.uri) as store:
+        await store.append("one", [new_event()], expected_revision=NO_STREAM)
+        await cluster.kill(cluster.nodes[0])
+        before = gossips(cluster)
+        reading = asyncio.create_task(read(store))
+        await until(lambda: gossips(cluster) > before)
+    with pytest.raises(EventStoreUnavailable, match="closed"):
+        await reading
+    assert store._cluster._present is None
+
+
 async def test_single_node_that_follows_is_said_in_plain_words_and_not_left(cluster: Cluster) -> None:
     async with opened(cluster.uri_of(cluster.nodes[1])) as store:
         for call in (append, read, subscribe, subscribe_all):
