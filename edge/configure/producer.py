@@ -137,19 +137,23 @@ async def ask(event_store: EventStore, streams: Streams, request: Request) -> As
 
 async def _append(event_store: EventStore, stream: str, asked: Asked) -> WrongExpectedRevision | None:
     """Append exactly once; return the refusal if the stream is elsewhere. Raises EventStoreError."""
-    for attempt in range(ATTEMPTS_MAX):
+    unknown: OutcomeUnknown | None = None
+    for _ in range(ATTEMPTS_MAX):
         try:
             await event_store.append(stream, [asked.event], expected_revision=asked.expected_revision)
-        except OutcomeUnknown:
-            # The same event at the same place: if it stands there already, that is success.
-            if attempt == ATTEMPTS_MAX - 1:
+        except (OutcomeUnknown, EventStoreUnavailable) as error:
+            # That this attempt had no effect tells nothing of an earlier one.
+            unknown = error if isinstance(error, OutcomeUnknown) else unknown
+            if unknown is None:
                 raise
+            # The same event at the same place: if it stands there already, that is success.
             await asyncio.sleep(RETRY_S)
         except WrongExpectedRevision as error:
             return error
         else:
             return None
-    raise AssertionError("the last attempt returned or raised")
+    assert unknown is not None, "the last attempt returned or raised"
+    raise unknown
 
 
 async def wait_for_answer(event_store: EventStore, streams: Streams, asked: Asked) -> Answer:

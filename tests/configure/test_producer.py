@@ -9,10 +9,20 @@ from uuid import uuid4
 import pytest
 
 from edge.configure.edit import EditMistaken, edited, parse_assignment, parse_path
-from edge.configure.producer import Request, RequestContested, Streams, ask, compose, read_known, wait_for_answer
+from edge.configure.producer import (
+    ATTEMPTS_MAX,
+    Request,
+    RequestContested,
+    Streams,
+    ask,
+    compose,
+    read_known,
+    wait_for_answer,
+)
 from edge.contract.configuration import DeviceConfigurationApplied, DeviceConfigurationRejected
 from edge.contract.model import INTEGER_MAX
 from edge.domain.event import EventType, Json
+from edge.domain.event_store import EventStoreUnavailable, OutcomeUnknown
 from fakes.configure_world import STATUS_STREAM, STREAM, World, make_device, update, update_event
 from fakes.event_store import FakeEventStore, Fault
 from fakes.virtual_time import run_virtual
@@ -124,6 +134,22 @@ def test_an_append_of_unknown_outcome_is_repeated_and_stands_once(world: World) 
         world.store.faults.extend([Fault.LOST_ANSWER, Fault.LOST_REQUEST])
         asked = await ask(world.store, STREAMS, a_request(enabled=False))
         assert [event.event_id for event in world.store.events(STREAM)] == [asked.event.event_id]
+
+    run_virtual(main)
+
+
+def test_an_append_of_unknown_outcome_stays_unknown_when_the_store_is_away_after_it(world: World) -> None:
+    async def main() -> None:
+        world.store.faults.extend([Fault.LOST_ANSWER, *[Fault.UNAVAILABLE] * 2])
+        asked = await ask(world.store, STREAMS, a_request(enabled=False))
+        assert [event.event_id for event in world.store.events(STREAM)] == [asked.event.event_id]
+        world.store.faults.extend([Fault.LOST_ANSWER, *[Fault.UNAVAILABLE] * ATTEMPTS_MAX])
+        with pytest.raises(OutcomeUnknown):
+            await ask(world.store, STREAMS, a_request(enabled=True))
+        world.store.faults.clear()
+        world.store.faults.append(Fault.UNAVAILABLE)
+        with pytest.raises(EventStoreUnavailable):
+            await ask(world.store, STREAMS, a_request(enabled=True))
 
     run_virtual(main)
 
