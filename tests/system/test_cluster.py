@@ -31,6 +31,8 @@ CONFIGURATION = "deviceConfiguration-north-1"
 ANSWERS = "deviceConfigurationStatus-north-1"
 PAGE = 500
 DEVICES = 4
+# Seconds from an election's end to the next forwarded event, in most failovers. A busy machine may stretch a few.
+STANDSTILL_S_MAX = 3.0
 
 SITE = """
 [site]
@@ -191,6 +193,7 @@ async def test_leaders_that_go_again_and_again_cost_no_event_and_no_answer(tmp_p
         streams += [await events_of(store, name) for name in ("gateway-north-1", ANSWERS)]
     # Shown with `pytest -s`.
     print(f"from the election's end to the next forwarded event: {told(standstills)}")  # noqa: T201
+    assert max(statistics.median(times) for times in standstills.values()) <= STANDSTILL_S_MAX, told(standstills)
     assert cluster.elections == FAILOVERS + 1
     assert answered == Counter(str(update) for update in producer.updates)
     assert_whole(streams, accepted)
