@@ -2,9 +2,11 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc.aio
 import pytest
 
 from edge.event_store.embedded.server import EmbeddedEventStore, serve
+from fakes.bare_calls import Calls
 from fakes.event_store_cluster import Cluster, running_cluster
 from fakes.event_store_subjects import Subject, fake_subject, wire_subject
 
@@ -15,6 +17,12 @@ EXTERNAL_URI = os.environ.get("GREENHOUSE_EDGE_EVENT_STORE_URI")
 async def embedded(tmp_path: Path) -> AsyncIterator[EmbeddedEventStore]:
     async with serve(("127.0.0.1", 0), tmp_path / "store") as store:
         yield store
+
+
+@pytest.fixture
+async def calls(embedded: EmbeddedEventStore) -> AsyncIterator[Calls]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{embedded.port}") as channel:
+        yield Calls(channel)
 
 
 @pytest.fixture(params=["fake", "embedded", *(["external"] if EXTERNAL_URI else [])])

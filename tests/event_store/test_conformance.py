@@ -162,6 +162,17 @@ async def test_softly_deleted_stream_goes_on_where_it_was(subject: Subject, expe
     assert [event.revision for event in await subject.store.read_forward(stream, from_revision=0, limit=9)] == [3]
 
 
+async def test_append_without_events_brings_a_softly_deleted_stream_back_empty(subject: Subject) -> None:
+    stream = subject.stream()
+    await subject.append(stream, [new_event() for _ in range(3)], NO_STREAM)
+    await subject.soft_delete(stream)
+    await subject.soft_delete(stream)
+    await subject.append(stream, [], 2)
+    assert await subject.store.read_forward(stream, from_revision=0, limit=9) == []
+    await subject.append(stream, [new_event()], Weak.EXISTS)
+    assert [event.revision for event in await subject.store.read_forward(stream, from_revision=0, limit=9)] == [3]
+
+
 async def test_truncated_events_are_hidden_but_count(subject: Subject) -> None:
     stream, events = subject.stream(), [new_event() for _ in range(3)]
     await subject.append(stream, events, NO_STREAM)

@@ -161,7 +161,9 @@ class FakeEventStore:
             known = self._known_weakly(stream, state, events, expected)
         else:
             known = known_strongly(state, events, expected)
-        if events and not known:
+        if not events:
+            state.revive()
+        elif not known:
             self._write(stream, events)
             return self.streams[stream].positions[-1]
         if known and not isinstance(expected, Weak) and self.repeats_positions():
@@ -182,8 +184,7 @@ class FakeEventStore:
 
     def _write(self, stream: str, events: Sequence[NewEvent]) -> None:
         state = self.streams.setdefault(stream, StreamState())
-        if state.soft_deleted:
-            state.soft_deleted, state.truncated_before = False, state.last + 1
+        state.revive()
         for event in events:
             recorded = RecordedEvent(
                 event_id=event.event_id,

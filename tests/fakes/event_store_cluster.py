@@ -324,7 +324,7 @@ async def running_cluster(
     access = Access(None if credential is None else f"Basic {b64encode(credential.encode()).decode()}")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_log_database(None))
-        log = await stack.enter_async_context(running_log(database, ids_of=wire.ids_of, ticks=_ticks))
+        log = await stack.enter_async_context(running_log(database, bodies=wire, ticks=_ticks))
         cluster = Cluster(log, tls=tls, access=access, election_s=election_s, notice_s=notice_s, seed=seed)
         stack.push_async_callback(cluster.stop)
         await cluster.start()

@@ -43,6 +43,11 @@ class StreamState:
     def last(self) -> int:
         return len(self.events) - 1
 
+    def revive(self) -> None:
+        """Take an append after a soft deletion; one without events does it as well."""
+        if self.soft_deleted:
+            self.soft_deleted, self.truncated_before = False, self.last + 1
+
 
 @dataclass(slots=True)
 class ReadCount:

@@ -160,11 +160,13 @@ class LogDatabase:
         """Find where the append begins that holds this revision or position."""
         rows = list(
             await self._connection.execute_fetchall(
-                f"SELECT max({column}) FROM batches WHERE {where}{column} <= ?",  # noqa: S608
+                f"SELECT {column}, events FROM batches WHERE {where}{column} <= ?"  # noqa: S608
+                f" ORDER BY {column} DESC LIMIT 1",
                 (value,),
             )
         )
-        return value if rows[0][0] is None else int(rows[0][0])
+        # Between two appends may stand an empty one, and before a tombstone stands nothing.
+        return int(rows[0][0]) if rows and sum(rows[0]) > value else value
 
 
 def _head_row(head: Head) -> tuple[int, str, int, int, int, int | None, int | None]:

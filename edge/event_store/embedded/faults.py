@@ -94,7 +94,7 @@ class Faults:
     def check_available(self) -> None:
         """Raise where nobody is to be served."""
         if self.unavailable:
-            raise Refusal(grpc.StatusCode.UNAVAILABLE, "the store is stopping, or a fault was asked for")
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "Server Is Shutting Down", ("exception", "server-shutting-down"))
 
     def check_right(self, stream: str, right: Right) -> None:
         """Raise where the caller may not do that with the stream."""

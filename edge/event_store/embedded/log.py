@@ -5,17 +5,28 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 
 import structlog
 
-from edge.event_store.embedded.changes import METADATA_PREFIX, Append, Change, Delete, Group, Outcome, Pending
-from edge.event_store.embedded.changes import with_metadata as head_with_metadata
+from edge.event_store.embedded.changes import (
+    METADATA_TYPE,
+    TOMBSTONE_TYPE,
+    Append,
+    Bodies,
+    Change,
+    Group,
+    Outcome,
+    Pending,
+    truncating,
+    with_metadata,
+)
 from edge.event_store.embedded.database import Batch, LogDatabase, Span
 from edge.event_store.embedded.recent import RecentIds
 from edge.event_store.embedded.rule import (
+    METADATA_PREFIX,
     NO_STREAM,
     SOFT_DELETED,
+    AlreadyWritten,
     Deleted,
     Expected,
     Head,
@@ -43,7 +54,7 @@ class EventLog:
         heads: Sequence[Head],
         next_position: int,
         *,
-        ids_of: Callable[[bytes], Sequence[str]],
+        bodies: Bodies,
         ticks: Callable[[], int],
     ) -> None:
         self._database = database
@@ -51,7 +62,7 @@ class EventLog:
         self._names = {head.number: head.name for head in heads}
         self._next_number = max(self._names, default=0) + 1
         self._next_position = next_position
-        self._ids_of = ids_of
+        self._bodies = bodies
         self._ticks = ticks
         self._waiting: deque[Pending] = deque()
         self._wanted = asyncio.Event()
@@ -64,6 +75,11 @@ class EventLog:
     def head(self, stream: str) -> Head | None:
         """Return what is committed of a stream, or None where nothing ever was."""
         return self._heads.get(stream)
+
+    def is_tombstoned(self, stream: str) -> bool:
+        """Whether a stream is ended for ever, or is the metadata of such a one."""
+        own, described = self._heads.get(stream), self._heads.get(_described_by(stream) or "")
+        return (own is not None and own.tombstoned) or (described is not None and described.tombstoned)
 
     def head_of(self, number: int) -> Head:
         """Return a stream's head by its number."""
@@ -103,14 +119,14 @@ class EventLog:
 
     async def run(self) -> None:
         """Write what is submitted, in groups, for ever."""
-        group = Group()
+        group = Group(self._next_position, self._ticks())
         failing = False
         try:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
                 while self._waiting:
-                    group = Group(pending=self._take())
+                    group = Group(self._next_position, self._ticks(), pending=self._take())
                     failing = await self._write(group, failing=failing)
         finally:
             self._closed = True
@@ -145,41 +161,80 @@ class EventLog:
         return list(taken.values())
 
     async def _judge(self, group: Group) -> None:
-        position = self._next_position
         for pending in group.pending:
-            change = pending.change
-            head = self._heads.get(change.stream) or self._new_head(change.stream)
-            ids = change.ids if isinstance(change, Append) else ()
-            after = await self._ids_after(head, change.expected, len(ids))
-            decision = check_append(head, ids, change.expected, ids_after=after, recent=self.recent.known)
-            if not isinstance(decision, Write):
-                group.outcomes.append(Outcome(decision, head))
-            elif isinstance(change, Delete):
-                group.outcomes.append(_delete(group, change, head))
-            else:
-                self._add(group, change, head, position)
-                position += len(ids)
-                group.outcomes.append(Outcome(decision, head, position - 1))
+            group.outcomes.append(await self._outcome(group, pending.change))
+
+    async def _outcome(self, group: Group, change: Change) -> Outcome:
+        """Judge one change, and put what it writes into the group."""
+        head = self._heads.get(change.stream) or self._new_head(change.stream)
+        if self.is_tombstoned(change.stream):
+            return Outcome(Deleted(), head)
+        ids = change.ids if isinstance(change, Append) else ()
+        after = await self._ids_after(head, change.expected, len(ids))
+        metadata = self._heads.get(METADATA_PREFIX + head.name)
+        has_metadata = metadata is not None and metadata.last_revision != NO_STREAM
+        decision = check_append(
+            head, ids, change.expected, ids_after=after, recent=self.recent.known, has_metadata=has_metadata
+        )
+        if isinstance(decision, AlreadyWritten):
+            return Outcome(decision, head, decision.position)
+        if not isinstance(decision, Write):
+            return Outcome(decision, head)
+        if isinstance(change, Append):
+            await self._add(group, change, head)
+        elif change.for_ever:
+            group.bury(head, self._bodies.own_body(TOMBSTONE_TYPE, b""))
+        elif head.last_revision == NO_STREAM and not has_metadata:
+            return Outcome(WrongRevision(), head)
+        else:
+            # The server keeps nothing of what the metadata said before.
+            self._describe(group, head, truncating(b"", SOFT_DELETED))
+        return Outcome(decision, head, group.position - 1)
 
     def _new_head(self, name: str) -> Head:
         """Describe a stream that nobody wrote to yet. A number that stays unused costs nothing."""
         self._next_number += 1
         return Head(number=self._next_number - 1, name=name)
 
-    def _add(self, group: Group, change: Append, head: Head, position: int) -> None:
-        if not change.ids:
-            return
+    def _metadata_head(self, name: str) -> Head:
+        metadata_name = METADATA_PREFIX + name
+        return self._heads.get(metadata_name) or self._new_head(metadata_name)
+
+    async def _add(self, group: Group, change: Append, head: Head) -> None:
+        """Write an append, and what follows from it for metadata."""
         first = head.last_revision + 1
-        truncate_before = first if head.is_softly_deleted else head.truncate_before
-        group.heads[head.name] = replace(
-            head, last_revision=first + len(change.ids) - 1, truncate_before=truncate_before
-        )
-        group.batches.append(Batch(position, head.number, first, len(change.ids), self._ticks(), change.body))
-        group.written.append((change, first))
-        if change.document is not None and head.name.startswith(METADATA_PREFIX):
-            name = head.name.removeprefix(METADATA_PREFIX)
-            described = self._heads.get(name) or self._new_head(name)
-            group.heads[name] = head_with_metadata(described, change.document)
+        if change.ids:
+            group.written.append((change, first, group.position))
+            grown = group.add(head, len(change.ids), change.body)
+        else:
+            # The server writes an empty record, which no read shows. After a restart ours gives its position again.
+            group.position += 1
+            grown = head
+        if head.is_softly_deleted:
+            self._describe(group, grown, truncating(await self._document(head.name), first))
+        described_name = _described_by(head.name)
+        if described_name is None or not change.ids:
+            return
+        described = self._heads.get(described_name) or self._new_head(described_name)
+        document = self._bodies.document_of(change.body, len(change.ids) - 1)
+        if described.is_softly_deleted:
+            # New metadata revives the stream: the server hides what was deleted, whatever the document says.
+            self._describe(group, described, truncating(document, described.last_revision + 1), metadata=grown)
+        else:
+            group.heads[described_name] = with_metadata(described, document)
+
+    def _describe(self, group: Group, head: Head, document: bytes, *, metadata: Head | None = None) -> None:
+        """Write a stream's metadata as the server itself does, and apply it."""
+        group.add(metadata or self._metadata_head(head.name), 1, self._bodies.own_body(METADATA_TYPE, document))
+        group.heads[head.name] = with_metadata(head, document)
+
+    async def _document(self, name: str) -> bytes:
+        """Read a stream's metadata."""
+        head = self._metadata_head(name)
+        last = Span(head.number, head.last_revision, head.last_revision)
+        for batch in await self._database.page(last, backward=True):
+            return self._bodies.document_of(batch.body, head.last_revision - batch.first_revision)
+        return b""
 
     async def _ids_after(self, head: Head, expected: Expected, count: int) -> list[str]:
         """Read the ids that stand after a revision the stream has passed."""
@@ -189,7 +244,7 @@ class EventLog:
         ids: list[str] = []
         while first <= last:
             for batch in await self._database.page(Span(head.number, first, last), backward=False):
-                ids += self._ids_of(batch.body)[first - batch.first_revision : last + 1 - batch.first_revision]
+                ids += self._bodies.ids_of(batch.body)[first - batch.first_revision : last + 1 - batch.first_revision]
                 first = batch.first_revision + batch.events
         return ids
 
@@ -197,26 +252,18 @@ class EventLog:
         for head in group.heads.values():
             self._heads[head.name] = head
             self._names[head.number] = head.name
-        for batch in group.batches:
-            self._next_position = batch.position + batch.events
-        for change, first in group.written:
-            self.recent.remember(change.stream, change.ids, first)
+        self._next_position = group.position
+        for change, first, position in group.written:
+            self.recent.remember(change.stream, change.ids, first, position)
         for pending, outcome in zip(group.pending, group.outcomes, strict=True):
             if not pending.outcome.done():
                 pending.outcome.set_result(outcome)
         self.wake()
 
 
-def _delete(group: Group, change: Delete, head: Head) -> Outcome:
-    if change.for_ever:
-        group.heads[head.name] = replace(head, tombstoned=True)
-    elif head.is_softly_deleted:
-        return Outcome(Deleted(), head)
-    elif head.last_revision == NO_STREAM:
-        return Outcome(WrongRevision(), head)
-    else:
-        group.heads[head.name] = replace(head, truncate_before=SOFT_DELETED)
-    return Outcome(Write(), head)
+def _described_by(name: str) -> str | None:
+    """Return the stream that a metadata stream is about; None for any other stream."""
+    return name.removeprefix(METADATA_PREFIX) if name.startswith(METADATA_PREFIX) else None
 
 
 def _fail(group: Group, error: LogFailed) -> None:
@@ -226,12 +273,10 @@ def _fail(group: Group, error: LogFailed) -> None:
 
 
 @asynccontextmanager
-async def running_log(
-    database: LogDatabase, *, ids_of: Callable[[bytes], Sequence[str]], ticks: Callable[[], int]
-) -> AsyncIterator[EventLog]:
+async def running_log(database: LogDatabase, *, bodies: Bodies, ticks: Callable[[], int]) -> AsyncIterator[EventLog]:
     """Load the log's heads and write for the length of the context."""
     event_log = EventLog(
-        database, await database.load_heads(), await database.load_next_position(), ids_of=ids_of, ticks=ticks
+        database, await database.load_heads(), await database.load_next_position(), bodies=bodies, ticks=ticks
     )
     writer = asyncio.create_task(event_log.run(), name="event_log_writer")
     try:

@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
-import grpc
 from esdbclient.protos.Grpc import streams_pb2
 
 from edge.event_store.embedded import wire
 from edge.event_store.embedded.database import Batch, Span
-from edge.event_store.embedded.faults import Faults, Refusal
+from edge.event_store.embedded.faults import Faults
 from edge.event_store.embedded.log import EventLog
-from edge.event_store.embedded.rule import NO_STREAM, Head
+from edge.event_store.embedded.rule import NO_STREAM, TOMBSTONE_REVISION, Head
 
 _Options = streams_pb2.ReadReq.Options
 TICKS_PER_S = 10_000_000
@@ -51,21 +50,31 @@ class Reading:
             yield streams_pb2.ReadResp(stream_not_found=missing)
             return
         first, last = head.first_visible, head.last_revision
-        if wanted.WhichOneof("revision_option") == "revision":
-            first, last = (first, min(last, wanted.revision)) if self._backward else (max(first, wanted.revision), last)
-        elif wanted.WhichOneof("revision_option") == "end" and not self._backward:
-            return
+        match wanted.WhichOneof("revision_option"):
+            case "revision" if not self._backward:
+                first = max(first, wanted.revision)
+            case "revision" | "start" if self._backward:
+                # `start` is no revision: it is 0 then.
+                last = min(last, wanted.revision)
+            case "end" if not self._backward:
+                first = last + 1
+        left = self.options.count
         async for answer in self._limited(self._events(Span(head.number, first, last))):
+            left -= 1
             yield answer
+        if left:
+            yield streams_pb2.ReadResp(last_stream_position=head.last_revision)
 
     async def _read_all(self) -> AsyncIterator[streams_pb2.ReadResp]:
         wanted = self.options.all
         first, last = 1, self.log.last_position
-        if wanted.WhichOneof("all_option") == "position":
-            position = wanted.position.commit_position
-            first, last = (first, min(last, position - 1)) if self._backward else (max(first, position), last)
-        elif wanted.WhichOneof("all_option") == "end" and not self._backward:
-            return
+        match wanted.WhichOneof("all_option"):
+            case "position" if not self._backward:
+                first = max(first, wanted.position.commit_position)
+            case "position" | "start" if self._backward:
+                last = min(last, wanted.position.commit_position - 1)
+            case "end" if not self._backward:
+                return
         matches = _filter_of(self.options)
         async for answer in self._limited(self._events(Span(None, first, last), matches)):
             yield answer
@@ -96,7 +105,7 @@ class Reading:
         while True:
             grown = self.log.grown()
             self.faults.check_available()
-            head = self._living_head(name)
+            head = self.log.head(name)
             if head is not None and max(following, head.first_visible) <= head.last_revision:
                 async for answer in self._events(
                     Span(head.number, max(following, head.first_visible), head.last_revision)
@@ -104,10 +113,17 @@ class Reading:
                     yield answer
                 following = head.last_revision + 1
                 continue
+            if self.log.is_tombstoned(name):
+                break
             if not caught_up:
                 caught_up = True
                 yield streams_pb2.ReadResp(caught_up=streams_pb2.ReadResp.CaughtUp())
             await grown.wait()
+        # The tombstone is told before the refusal.
+        if head is not None and head.tombstoned:
+            async for answer in self._events(Span(head.number, TOMBSTONE_REVISION, TOMBSTONE_REVISION)):
+                yield answer
+        raise wire.stream_deleted(name)
 
     async def _follow_all(self) -> AsyncIterator[streams_pb2.ReadResp]:
         wanted = self.options.all
@@ -138,10 +154,9 @@ class Reading:
             await grown.wait()
 
     def _living_head(self, name: str) -> Head | None:
-        head = self.log.head(name)
-        if head is not None and head.tombstoned:
-            raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, f"Event stream '{name}' is deleted.")
-        return head
+        if self.log.is_tombstoned(name):
+            raise wire.stream_deleted(name)
+        return self.log.head(name)
 
     async def _events(
         self, span: Span, matches: "Callable[[str, str], bool] | None" = None

@@ -8,21 +8,21 @@ RECENT_MAX = 50_000
 
 
 class RecentIds:
-    """Knows for each recent id the *first* stream that used it, and the revision there. Never loaded at start."""
+    """Knows for each recent id the *first* stream that used it, and its revision and position. Never loaded at start."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[str, int]] = {}
+        self._known: dict[str, tuple[str, int, int]] = {}
         self._appends: deque[Sequence[str]] = deque()
 
     @property
-    def known(self) -> Mapping[str, tuple[str, int]]:
+    def known(self) -> Mapping[str, tuple[str, int, int]]:
         """Look up by id."""
         return self._known
 
-    def remember(self, stream: str, ids: Sequence[str], first_revision: int) -> None:
+    def remember(self, stream: str, ids: Sequence[str], first_revision: int, first_position: int) -> None:
         """Add one append's ids, and forget the oldest appends beyond the limit."""
-        for revision, event_id in enumerate(ids, first_revision):
-            self._known.setdefault(event_id, (stream, revision))
+        for index, event_id in enumerate(ids):
+            self._known.setdefault(event_id, (stream, first_revision + index, first_position + index))
         self._appends.append(ids)
         while len(self._known) > RECENT_MAX:
             for event_id in self._appends.popleft():

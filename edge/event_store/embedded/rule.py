@@ -7,8 +7,10 @@ from typing import TypeAlias
 
 # The revision a stream without events is said to have.
 NO_STREAM = -1
-# `$tb` of a softly deleted stream (EventNumber.DeletedStream).
-SOFT_DELETED = 2**63 - 1
+# What stands before a stream's name makes the name of its metadata stream.
+METADATA_PREFIX = "$$"
+# `$tb` of a softly deleted stream, and the revision of a tombstone (EventNumber.DeletedStream).
+SOFT_DELETED = TOMBSTONE_REVISION = 2**63 - 1
 
 
 class Weak(Enum):
@@ -42,7 +44,9 @@ class Head:
     @property
     def first_visible(self) -> int:
         """The first revision that reads may show."""
-        kept = 0 if self.max_count is None else self.last_revision + 1 - self.max_count
+        # The server keeps one event in each metadata stream, whatever else is asked for.
+        max_count = 1 if self.name.startswith(METADATA_PREFIX) else self.max_count
+        kept = 0 if max_count is None else self.last_revision + 1 - max_count
         return max(0, self.truncate_before, kept)
 
 
@@ -53,9 +57,13 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyWritten:
-    """Exactly these events stand there; `last_revision` is the last of them."""
+    """Exactly these events stand there; `last_revision` is the last of them.
+
+    `position` is known as long as the weak cache holds the last event: not after a restart.
+    """
 
     last_revision: int
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,47 +85,53 @@ def check_append(
     expected: Expected,
     *,
     ids_after: Sequence[str],
-    recent: Mapping[str, tuple[str, int]],
+    recent: Mapping[str, tuple[str, int, int]],
+    has_metadata: bool = False,
 ) -> Decision:
     """Decide about an append of events with these ids.
 
     `ids_after` are the ids that stand after the expected revision, as many as are appended or as there are;
-    `recent` is the weak cache: id -> (the first stream that used it, revision).
+    `recent` is the weak cache: id -> (the first stream that used it, revision, position).
+    A stream that `has_metadata` exists, even if it has no event.
     """
-    if head.tombstoned:
+    if head.tombstoned or (expected is Weak.EXISTS and head.is_softly_deleted):
         return Deleted()
     if isinstance(expected, Weak):
-        return _check_weakly(head, ids, expected, recent)
+        exists = has_metadata or head.last_revision != NO_STREAM
+        return _check_weakly(head, ids, recent) if expected is Weak.ANY or exists else WrongRevision()
     if expected > head.last_revision:
         return WrongRevision()
     if expected == head.last_revision:
         return Write()
-    return _check_strongly(head, ids, expected, ids_after)
+    return _check_strongly(head, ids, expected, ids_after, recent)
 
 
-def _check_weakly(head: Head, ids: Sequence[str], expected: Weak, recent: Mapping[str, tuple[str, int]]) -> Decision:
-    if expected is Weak.EXISTS:
-        if head.is_softly_deleted:
-            return Deleted()
-        if head.last_revision == NO_STREAM:
-            return WrongRevision()
-    last_revision = NO_STREAM
+def _check_weakly(head: Head, ids: Sequence[str], recent: Mapping[str, tuple[str, int, int]]) -> Decision:
+    decision: Decision = Write()
     for index, event_id in enumerate(ids):
-        stream, revision = recent.get(event_id, (None, NO_STREAM))
+        stream, revision, position = recent.get(event_id, (None, NO_STREAM, 0))
         if stream != head.name:
             return Write() if index == 0 else WrongRevision()
-        last_revision = revision
-    return AlreadyWritten(last_revision) if ids else Write()
+        decision = AlreadyWritten(revision, position)
+    return decision
 
 
-def _check_strongly(head: Head, ids: Sequence[str], expected: int, ids_after: Sequence[str]) -> Decision:
+def _check_strongly(
+    head: Head,
+    ids: Sequence[str],
+    expected: int,
+    ids_after: Sequence[str],
+    recent: Mapping[str, tuple[str, int, int]],
+) -> Decision:
     matching = 0
     for event_id, known_id in zip(ids, ids_after, strict=False):
         if event_id != known_id:
             break
         matching += 1
     if ids and matching == len(ids):
-        return AlreadyWritten(expected + len(ids))
+        last_revision = expected + len(ids)
+        stream, revision, position = recent.get(ids[-1], (None, NO_STREAM, 0))
+        return AlreadyWritten(last_revision, position if (stream, revision) == (head.name, last_revision) else None)
     if matching == 0 and expected == NO_STREAM and head.is_softly_deleted:
         return Write()
     return WrongRevision()

@@ -13,6 +13,7 @@ from esdbclient.protos.Grpc import gossip_pb2_grpc, streams_pb2_grpc
 from edge.event_store.embedded import wire
 from edge.event_store.embedded.database import open_log_database
 from edge.event_store.embedded.faults import Faults
+from edge.event_store.embedded.features import add_features
 from edge.event_store.embedded.log import EventLog, running_log
 from edge.event_store.embedded.servicer import Access, Gossip, Streams
 
@@ -90,8 +91,9 @@ class EmbeddedEventStore:
             self._log, self.faults, self._access, append_bytes_max=self._append_bytes_max, ticks=self._ticks
         )
         streams_pb2_grpc.add_StreamsServicer_to_server(streams, server)  # type: ignore[no-untyped-call]
-        gossip = Gossip(self.faults, self.host, self.port)
+        gossip = Gossip(self.faults, self.host, self.port, self._ticks)
         gossip_pb2_grpc.add_GossipServicer_to_server(gossip, server)  # type: ignore[no-untyped-call]
+        add_features(server)
         await server.start()
         self._server = server
 
@@ -139,7 +141,7 @@ async def serve(
     authorization = None if credential is None else f"Basic {b64encode(credential.encode()).decode()}"
     async with (
         open_log_database(state_directory) as database,
-        running_log(database, ids_of=wire.ids_of, ticks=ticks) as log,
+        running_log(database, bodies=wire, ticks=ticks) as log,
     ):
         store = EmbeddedEventStore(
             log,

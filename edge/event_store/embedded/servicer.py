@@ -3,17 +3,18 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
+from uuid import uuid4
 
 import grpc
 from esdbclient.protos.Grpc import code_pb2, gossip_pb2, gossip_pb2_grpc, shared_pb2, streams_pb2, streams_pb2_grpc
 
 from edge.domain.event_store import Right
 from edge.event_store.embedded import wire
-from edge.event_store.embedded.changes import Append, Delete, Outcome
+from edge.event_store.embedded.changes import Delete
 from edge.event_store.embedded.faults import AppendFault, Faults, Refusal, Stage, suffer
 from edge.event_store.embedded.log import EventLog, LogFailed
 from edge.event_store.embedded.reading import Reading
-from edge.event_store.embedded.rule import NO_STREAM, Deleted, WrongRevision
+from edge.event_store.embedded.rule import Deleted, WrongRevision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,13 +94,17 @@ class Streams(streams_pb2_grpc.StreamsServicer):
         except LogFailed as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         except wire.BadRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await _end(context, wire.refusal_of(error))
 
     async def _append_batch(self, parts: list[streams_pb2.BatchAppendReq]) -> "Message":
         request = parts[0]
 
         def refused(details: "Message", code: int) -> "Message":
-            return streams_pb2.BatchAppendResp(correlation_id=request.correlation_id, error=wire.status(details, code))
+            return streams_pb2.BatchAppendResp(
+                correlation_id=request.correlation_id,
+                stream_identifier=request.options.stream_identifier,
+                error=wire.status(details, code),
+            )
 
         fault = self._faults.next_append()
         if (instead := await suffer(fault, Stage.BEFORE_COMMIT)) is not None:
@@ -131,13 +136,13 @@ class Streams(streams_pb2_grpc.StreamsServicer):
             self._faults.check_right(append.stream, Right.APPEND)
             outcome = await self._log.submit(append)
             await suffer(fault, Stage.AFTER_COMMIT)
-            return _single_append_response(append, outcome)
+            return wire.single_append_response(append, outcome)
         except Refusal as refusal:
             await _end(context, refusal)
         except LogFailed as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         except (wire.BadRequest, wire.TooLarge) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await _end(context, wire.refusal_of(error))
 
     async def Read(  # noqa: N802
         self, request: streams_pb2.ReadReq, context: "grpc.aio.ServicerContext"
@@ -154,17 +159,19 @@ class Streams(streams_pb2_grpc.StreamsServicer):
         except Refusal as refusal:
             await _end(context, refusal)
         except wire.BadRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await _end(context, wire.refusal_of(error))
 
     async def Delete(self, request: streams_pb2.DeleteReq, context: "grpc.aio.ServicerContext") -> "Message":  # noqa: N802
         """Delete softly."""
-        await self._delete(request, context, for_ever=False)
-        return streams_pb2.DeleteResp(no_position=shared_pb2.Empty())
+        response = streams_pb2.DeleteResp()
+        wire.tell_position(response, await self._delete(request, context, for_ever=False))
+        return response
 
     async def Tombstone(self, request: streams_pb2.TombstoneReq, context: "grpc.aio.ServicerContext") -> "Message":  # noqa: N802
         """Delete for ever."""
-        await self._delete(request, context, for_ever=True)
-        return streams_pb2.TombstoneResp(no_position=shared_pb2.Empty())
+        response = streams_pb2.TombstoneResp()
+        wire.tell_position(response, await self._delete(request, context, for_ever=True))
+        return response
 
     async def _delete(
         self,
@@ -172,55 +179,38 @@ class Streams(streams_pb2_grpc.StreamsServicer):
         context: "grpc.aio.ServicerContext",
         *,
         for_ever: bool,
-    ) -> None:
+    ) -> int | None:
+        """Delete, and return the position of what that wrote."""
         try:
             self._access.check(context)
             self._faults.check_available()
             name = wire.stream_name(request.options.stream_identifier)
             expected = wire.expected_of(request.options, "expected_stream_revision")
             outcome = await self._log.submit(Delete(stream=name, expected=expected, for_ever=for_ever))
+            match outcome.decision:
+                case Deleted():
+                    raise wire.stream_deleted(name)
+                case WrongRevision():
+                    raise wire.wrong_version(name, expected, outcome.head.last_revision)
         except Refusal as refusal:
             await _end(context, refusal)
         except LogFailed as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            await _end(context, Refusal(grpc.StatusCode.UNAVAILABLE, str(error)))
         except wire.BadRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        match outcome.decision:
-            # Clients tell these two apart by their text.
-            case Deleted():
-                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"Event stream '{name}' is deleted.")
-            case WrongRevision():
-                details = (
-                    "Append failed due to WrongExpectedVersion."
-                    f" Stream: {name}, Expected version: {expected}, Actual version: {outcome.head.last_revision}"
-                )
-                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, details)
-
-
-def _single_append_response(append: Append, outcome: Outcome) -> "Message":
-    if isinstance(outcome.decision, Deleted):
-        raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, f"Event stream '{append.stream}' is deleted.")
-    response = streams_pb2.AppendResp()
-    last = wire.last_revision(append, outcome)
-    if last is not None:
-        response.success.current_revision = max(0, last)
-        response.success.no_position.CopyFrom(shared_pb2.Empty())
-        return response
-    wrong = response.wrong_expected_version
-    if outcome.head.last_revision == NO_STREAM:
-        wrong.current_no_stream.CopyFrom(shared_pb2.Empty())
-    else:
-        wrong.current_revision = outcome.head.last_revision
-    return response
+            await _end(context, wire.refusal_of(error))
+        return outcome.position
 
 
 class Gossip(gossip_pb2_grpc.GossipServicer):
     """A cluster of one: what `esdb+discover://` asks first."""
 
-    def __init__(self, faults: Faults, host: str, port: int) -> None:
+    def __init__(self, faults: Faults, host: str, port: int, ticks: "Callable[[], int]") -> None:
         self._faults = faults
+        self._ticks = ticks
         self._host = host
         self._port = port
+        # Another one with each start: by it clients see that a node began anew.
+        self._instance_id = str(uuid4())
 
     async def Read(self, request: shared_pb2.Empty, context: "grpc.aio.ServicerContext") -> "Message":  # noqa: ARG002, N802
         """Name the one member."""
@@ -229,6 +219,8 @@ class Gossip(gossip_pb2_grpc.GossipServicer):
         except Refusal as refusal:
             await _end(context, refusal)
         member = gossip_pb2.MemberInfo(
+            instance_id=shared_pb2.UUID(string=self._instance_id),
+            time_stamp=self._ticks(),
             state=gossip_pb2.MemberInfo.Leader,
             is_alive=True,
             http_end_point=gossip_pb2.EndPoint(address=self._host, port=self._port),

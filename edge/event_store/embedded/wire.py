@@ -3,21 +3,39 @@
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import grpc
 from esdbclient.protos.Grpc import code_pb2, shared_pb2, status_pb2, streams_pb2
-from google.protobuf import empty_pb2
 
-from edge.event_store.embedded.changes import METADATA_PREFIX, Append
+from edge.event_store.embedded.changes import METADATA_TYPE, Append
 from edge.event_store.embedded.database import Batch
-from edge.event_store.embedded.rule import NO_STREAM, AlreadyWritten, Deleted, Expected, Head, Weak, Write
+from edge.event_store.embedded.faults import Refusal
+from edge.event_store.embedded.rule import (
+    NO_STREAM,
+    AlreadyWritten,
+    Deleted,
+    Expected,
+    Head,
+    Weak,
+    Write,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from edge.event_store.embedded.changes import Outcome
 
+JSON = "application/json"
+OCTETS = "application/octet-stream"
+# What an event must say of itself.
+_REQUIRED = ("type", "content-type")
+
+# As the server's messages have the expected revisions that are no numbers: in its old field, and in words.
+_EXPECTED_NUMBERS = {Weak.ANY: -2, Weak.EXISTS: -4}
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NIL = str(UUID(int=0))
 
 
 class BadRequest(Exception):  # noqa: N818 - the wire's word
@@ -25,7 +43,59 @@ class BadRequest(Exception):  # noqa: N818 - the wire's word
 
 
 class TooLarge(Exception):  # noqa: N818
-    """The append holds more than the server takes."""
+    """The append holds more than the server takes: `bytes_max`."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"Maximum Append Size of {bytes_max} Exceeded.")
+        self.bytes_max = bytes_max
+
+
+class PropertyMissing(BadRequest):
+    """An event does not say its type or its content type."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Required Metadata Property '{name}' is missing")
+
+
+def refusal_of(error: BadRequest | TooLarge) -> Refusal:
+    """End a call with what is wrong with its request: clients know the kind by the trailers."""
+    trailers: tuple[tuple[str, str], ...] = ()
+    match error:
+        case TooLarge(bytes_max=bytes_max):
+            trailers = (("exception", "maximum-append-size-exceeded"), ("maximum-append-size", str(bytes_max)))
+        case PropertyMissing():
+            named = ("required-metadata-properties", ",".join(_REQUIRED))
+            trailers = (("exception", "missing-required-metadata-property"), named)
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, str(error), *trailers)
+
+
+def stream_deleted(name: str) -> Refusal:
+    """End a call on a stream that is deleted."""
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        f"Event stream '{name}' is deleted.",
+        ("exception", "stream-deleted"),
+        ("stream-name", _in_trailer(name)),
+    )
+
+
+def wrong_version(name: str, expected: Expected, actual: int) -> Refusal:
+    """End a deletion that expected another revision."""
+    number = _EXPECTED_NUMBERS[expected] if isinstance(expected, Weak) else expected
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "Delete failed due to WrongExpectedVersion."
+        f" Stream: {name}, Expected version: {number}, Actual version: {actual}",
+        ("exception", "wrong-expected-version"),
+        ("stream-name", _in_trailer(name)),
+        ("expected-version", str(number)),
+        ("actual-version", str(actual)),
+    )
+
+
+def _in_trailer(name: str) -> str:
+    """Return a name as a trailer can hold it: printable ASCII."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in name)
 
 
 def id_text(identifier: shared_pb2.UUID) -> str:
@@ -96,19 +166,17 @@ def _append(
     body = streams_pb2.BatchAppendReq(proposed_messages=messages).SerializeToString()
     # The counted size is never more than twice the encoded one; only near the limit is it worth counting.
     if 2 * len(body) > bytes_max and sum(map(_counted_bytes, messages)) > bytes_max:
-        raise TooLarge(f"an append takes at most {bytes_max} bytes")
-    if not all(message.metadata.get("type") for message in messages):
-        raise BadRequest("an event needs a type")
-    document = None
-    if stream.startswith(METADATA_PREFIX) and messages and messages[-1].metadata["type"] == "$metadata":
-        document = messages[-1].data
-    return Append(
-        stream=stream,
-        expected=expected,
-        ids=[id_text(message.id) for message in messages],
-        body=body,
-        document=document,
-    )
+        raise TooLarge(bytes_max)
+    for message in messages:
+        for name in _REQUIRED:
+            if name not in message.metadata:
+                raise PropertyMissing(name)
+        if not message.metadata["type"]:
+            raise BadRequest("an event needs a type")
+    ids = [id_text(message.id) for message in messages]
+    if _NIL in ids:
+        raise BadRequest("an event needs an id that is not nil")
+    return Append(stream=stream, expected=expected, ids=ids, body=body)
 
 
 def _counted_bytes(message: "streams_pb2.BatchAppendReq.ProposedMessage") -> int:
@@ -120,6 +188,24 @@ def ids_of(body: bytes) -> list[str]:
     return [id_text(message.id) for message in streams_pb2.BatchAppendReq.FromString(body).proposed_messages]
 
 
+def document_of(body: bytes, index: int) -> bytes:
+    """Return the data of one event of a stored append if it is JSON, else nothing."""
+    message = streams_pb2.BatchAppendReq.FromString(body).proposed_messages[index]
+    data: bytes = message.data
+    return data if message.metadata["content-type"] == JSON else b""
+
+
+def own_body(event_type: str, data: bytes) -> bytes:
+    """Encode one event that the store itself writes."""
+    message = streams_pb2.BatchAppendReq.ProposedMessage(
+        id=shared_pb2.UUID(string=str(uuid4())),
+        metadata={"type": event_type, "content-type": JSON if event_type == METADATA_TYPE else OCTETS},
+        data=data,
+    )
+    body: bytes = streams_pb2.BatchAppendReq(proposed_messages=[message]).SerializeToString()
+    return body
+
+
 def append_response(request: streams_pb2.BatchAppendReq, append: Append, outcome: "Outcome") -> "Message":
     """Answer an append that was judged."""
     response = streams_pb2.BatchAppendResp(
@@ -129,21 +215,72 @@ def append_response(request: streams_pb2.BatchAppendReq, append: Append, outcome
         case Deleted():
             deleted = shared_pb2.StreamDeleted(stream_identifier=request.options.stream_identifier)
             response.error.CopyFrom(status(deleted, code_pb2.NOT_FOUND))
-        case decision if (last := last_revision(append, outcome)) is not None:
-            response.success.current_revision = max(0, last)
-            if isinstance(decision, AlreadyWritten) or outcome.position is None:
-                response.success.no_position.CopyFrom(empty_pb2.Empty())
-            else:
-                response.success.position.commit_position = outcome.position
-                response.success.position.prepare_position = outcome.position
+        case _ if (last := last_revision(append, outcome)) is not None:
+            _tell_success(response.success, last, outcome.position)
         case _:
             wrong = shared_pb2.WrongExpectedVersion()
-            if outcome.head.last_revision == NO_STREAM:
-                wrong.current_no_stream.CopyFrom(empty_pb2.Empty())
-            else:
-                wrong.current_stream_revision = outcome.head.last_revision
-            response.error.CopyFrom(status(wrong, code_pb2.FAILED_PRECONDITION))
+            _tell(wrong, "current_stream_revision", outcome.head.last_revision)
+            _tell(wrong, "expected_stream_position", append.expected)
+            response.error.CopyFrom(status(wrong, code_pb2.ALREADY_EXISTS))
     return response
+
+
+def single_append_response(append: Append, outcome: "Outcome") -> "Message":
+    """Answer an append that came by the older call. Raises Refusal."""
+    if isinstance(outcome.decision, Deleted):
+        raise stream_deleted(append.stream)
+    response = streams_pb2.AppendResp()
+    if (last := last_revision(append, outcome)) is not None:
+        _tell_success(response.success, last, outcome.position)
+        return response
+    wrong = response.wrong_expected_version
+    _tell(wrong, "current_revision", outcome.head.last_revision)
+    _tell(wrong, "expected_revision", append.expected)
+    # Clients of before 2021 read these.
+    if outcome.head.last_revision == NO_STREAM:
+        wrong.no_stream_20_6_0.SetInParent()
+    else:
+        wrong.current_revision_20_6_0 = outcome.head.last_revision
+    match append.expected:
+        case Weak.ANY:
+            wrong.any_20_6_0.SetInParent()
+        case Weak.EXISTS:
+            wrong.stream_exists_20_6_0.SetInParent()
+        case revision:
+            wrong.expected_revision_20_6_0 = revision % 2**64
+    return response
+
+
+def _tell_success(success: "Message", last: int, position: int | None) -> None:
+    if last == NO_STREAM:
+        success.no_stream.SetInParent()
+    else:
+        success.current_revision = last
+    tell_position(success, position)
+
+
+def tell_position(answer: "Message", position: int | None) -> None:
+    """Say where in the log the last event stands that was written; or that it is not known any more."""
+    if position is None:
+        answer.no_position.SetInParent()
+    else:
+        answer.position.commit_position = answer.position.prepare_position = position
+
+
+def _tell(wrong: "Message", number_field: str, expected: Expected) -> None:
+    """Fill one of the two choices of a wrong expected version, of which each is a number or a word."""
+    choice = number_field.partition("_")[0]
+    match expected:
+        case Weak.ANY:
+            wrong_word = "any"
+        case Weak.EXISTS:
+            wrong_word = "stream_exists"
+        case -1:
+            wrong_word = "no_stream"
+        case revision:
+            setattr(wrong, number_field, revision)
+            return
+    getattr(wrong, f"{choice}_{wrong_word}").SetInParent()
 
 
 def last_revision(append: Append, outcome: "Outcome") -> int | None:
@@ -183,7 +320,8 @@ def read_responses(
             commit_position=position,
             metadata={
                 "type": event_type,
-                "content-type": message.metadata.get("content-type", "application/octet-stream"),
+                # The server remembers only whether it is JSON.
+                "content-type": JSON if message.metadata["content-type"] == JSON else OCTETS,
                 "created": created,
             },
             custom_metadata=message.custom_metadata,

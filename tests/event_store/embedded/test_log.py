@@ -28,7 +28,7 @@ def _append(stream: str, ids: Sequence[UUID], expected: int | Weak) -> Append:
     request.options.stream_identifier.stream_name = stream.encode()
     for event_id in ids:
         identifier = shared_pb2.UUID(string=str(event_id))
-        request.proposed_messages.add(id=identifier, metadata={"type": "Noted"}, data=b"{}")
+        request.proposed_messages.add(id=identifier, metadata={"type": "Noted", "content-type": wire.JSON}, data=b"{}")
     parsed = wire.parse_append([_with_any(request)], bytes_max=1_000_000)
     wanted = expected if isinstance(expected, int) else _WEAK[expected]
     return Append(stream=stream, expected=wanted, ids=parsed.ids, body=parsed.body)
@@ -73,7 +73,7 @@ async def test_embedded_store_and_fake_agree_on_random_appends(seed: int) -> Non
     # Few ids, so that they meet again: in order, out of order, in the other stream.
     pool = [UUID(int=chance.getrandbits(128)) for _ in range(12)]
     fake = FakeEventStore()
-    async with open_log_database(None) as database, running_log(database, ids_of=wire.ids_of, ticks=int) as log:
+    async with open_log_database(None) as database, running_log(database, bodies=wire, ticks=int) as log:
         for step in range(STEPS):
             stream = chance.choice(STREAMS)
             stands = [event.event_id for event in fake.events(stream)]
