@@ -1,5 +1,6 @@
 """What a site file and a profile may say about Modbus. Defaults live here; `mistakes` says what types cannot."""
 
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias
@@ -87,7 +88,7 @@ class ModbusConnectionOptions:
         if not self.host.strip():
             yield "host is missing: the name or address of the device or gateway"
         elif not _can_be_looked_up(self.host):
-            yield f"host is {self.host!r}; that is neither a name nor an address"
+            yield f"host is {self.host!r}; that is neither a name nor an address; a port goes into tcp_port"
         if not 1 <= self.tcp_port <= 65535:
             yield f"tcp_port is {self.tcp_port}; it must be from 1 to 65535"
 
@@ -107,6 +108,12 @@ class ModbusConnectionOptions:
 
 
 def _can_be_looked_up(host: str) -> bool:
+    """Whether this is only a name or an address: no scheme, no port, no brackets, no path."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if set(host) & set(":/?#@[]"):
+            return False
     try:
         host.encode("idna")
     except UnicodeError:  # an empty or too long part: the resolver would not even be asked

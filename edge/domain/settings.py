@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import parse_qsl
 
+from edge.domain.event_store_uri import needs_credential, uri_mistakes
 from edge.domain.quantity import Conversion
 
 
@@ -205,12 +205,10 @@ class EventStoreSettings:
         return list(self._mistakes())
 
     def _mistakes(self) -> Iterator[str]:
-        scheme, separator, _ = self.uri.partition("://")
-        if not separator or scheme.removesuffix("+discover") not in {"esdb", "kurrentdb"}:
-            yield "uri must start with esdb:// or esdb+discover:// (kurrentdb:// is the same)"
-        for option, value in parse_qsl(self.uri.partition("?")[2]):
-            if option.lower() == "nodepreference" and value.lower() != "leader":
-                yield "uri must not prefer another node than the leader (nodePreference): no other one takes appends"
+        wrong = list(uri_mistakes(self.uri))
+        yield from wrong
+        if not wrong and self.credential is None and needs_credential(self.uri):
+            yield 'credential is missing: with TLS the server asks for user and password; write credential = "event-store"'
         for name in ("append_timeout_s", "read_timeout_s"):
             if not 1 <= getattr(self, name) <= 120:
                 yield f"{name} is {getattr(self, name)}; it must be from 1 to 120"

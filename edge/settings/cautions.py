@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
+from edge.domain.event_store_uri import is_encrypted
 from edge.domain.settings import DeviceSettings, Limits, PointSettings, Settings
 from edge.settings.document import Table
 from edge.settings.placed import PlacedConnection, serial_port
@@ -45,7 +46,7 @@ def _site_cautions(whole: Table, settings: Settings) -> Iterator[Problem]:
     ca_file = settings.event_store.ca_file
     if ca_file is not None and not ca_file.is_file():
         yield event_store.place_of("ca_file").problem(f"there is no file {ca_file} on this machine")
-    if settings.event_store.credential is not None and "tls=false" in settings.event_store.uri.lower():
+    if settings.event_store.credential is not None and not is_encrypted(settings.event_store.uri):
         yield event_store.place_of("credential").problem(
             "with tls=false the credential crosses the network unencrypted"
         )

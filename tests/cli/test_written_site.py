@@ -11,7 +11,7 @@ SITE = """\
 [site]
 id = "s"
 [event_store]
-uri = "esdb://h:1"
+uri = "esdb://h:1?tls=false"
 ca_file = "ca.pem"
 [[connection]]
 id = "wire"

@@ -113,7 +113,7 @@ def serial_kind(name: str) -> DriverKind:
 SERIAL = """[site]
 id = "a"
 [event_store]
-uri = "esdb://x"
+uri = "esdb://x?tls=false"
 [[connection]]
 id = "c"
 driver = "serial"

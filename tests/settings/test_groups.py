@@ -14,7 +14,7 @@ SITE = """\
 [site]
 id = "a"
 [event_store]
-uri = "esdb://x"
+uri = "esdb://x?tls=false"
 [[connection]]
 id = "broker"
 driver = "radio"
@@ -243,7 +243,7 @@ PORTS = """\
 [site]
 id = "a"
 [event_store]
-uri = "esdb://x"
+uri = "esdb://x?tls=false"
 [[connection]]
 id = "one"
 driver = "line"

@@ -41,6 +41,10 @@ POINT = f"{DEVICE}.point.air_temperature"
         ("poll_interval_s = 5", "poll_interval_s = 0", "13:1: connection[0].poll_interval_s: poll_interval_s is 0; it must be"),
         ('host = "127.0.0.1"', 'host = "tcp://a:b@c"', "11:1: connection[0].host: host must not hold user and password"),
         ("esdb://127.0.0.1:2113?tls=false", "esdb+discover://a?tls=false&nodePreference=follower", "6:1: event_store.uri: uri must not prefer another node"),
+        ("esdb://127.0.0.1:2113?tls=false", "esdb://127.0.0.1:2113", "5:1: event_store: credential is missing: with TLS"),
+        ("esdb://127.0.0.1:2113?tls=false", "kurrentdb+discover://a,b?tls=false", "6:1: event_store.uri: uri names several servers"),
+        ('host = "127.0.0.1"', 'host = "127.0.0.1:502"', "11:1: connection[0].host: host is '127.0.0.1:502'; that is neither"),
+        ('host = "127.0.0.1"', 'host = "127.0.0.1"\nbaud_rate = 19200', '12:1: connection[0].baud_rate: baud_rate is no key of transport "tcp"'),
         ("[[connection]]", "[connection]", "8:1: connection: must be an array of tables: [[connection]]"),
         ("device.point.air_temperature", "device.point.air_temprature", f"21:5: {DEVICE}.point.air_temprature: the profile 'clima' has no"),
         ("device.point.air_temperature", "device.point.dew_point", f"21:5: {DEVICE}.point.dew_point: the profile 'clima' has no point"),
@@ -187,7 +191,7 @@ def foreign(name: str, point: type = Nothing) -> DriverKind:
 SITE = """[site]
 id = "a"
 [event_store]
-uri = "esdb://x"
+uri = "esdb://x?tls=false"
 [[connection]]
 id = "c"
 driver = "foreign"

@@ -66,7 +66,7 @@ def test_a_device_may_describe_its_points_without_a_profile(load: Load) -> None:
     inline = (
         '  [connection.device.point.ec]\n  table = "holding"\n  address = 0\n  type = "float32"\n  unit = "uS/cm"\n'
     )
-    site = f"""[site]\nid = "a"\n[event_store]\nuri = "esdb://x"\n[[connection]]\nid = "c"\ndriver = "modbus"\nhost = "h"
+    site = f"""[site]\nid = "a"\n[event_store]\nuri = "esdb://x?tls=false"\n[[connection]]\nid = "c"\ndriver = "modbus"\nhost = "h"
   [[connection.device]]\n  id = "d"\n{inline}"""
     (point,) = load(site=site).devices()[0].points
     assert (point.unit, point.conversion.factor) == ("mS/cm", 0.001)

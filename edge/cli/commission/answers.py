@@ -11,8 +11,9 @@ from drivers.modbus.options import ModbusConnectionOptions
 from drivers.mqtt.options import MqttConnectionOptions
 from drivers.serial.options import SerialConnectionOptions
 from edge.domain.device_group import identifier_part
+from edge.domain.event_store_uri import uri_mistakes
 from edge.domain.identifier import IDENTIFIER_LENGTH_MAX, is_identifier
-from edge.domain.settings import EventStoreSettings, SiteSettings
+from edge.domain.settings import SiteSettings
 from edge.domain.userinfo import holds_userinfo
 
 EVENT_STORE_URI = "esdb://127.0.0.1:2113?tls=false"
@@ -61,7 +62,7 @@ def event_store_uri(text: str) -> str:
     """Check an event store's address. Raises AnswerWrong."""
     if holds_userinfo(text):
         raise AnswerWrong("the address must not hold user and password; name a credential in the file instead")
-    return _checked(text, EventStoreSettings(uri=text).mistakes())
+    return _checked(text, list(uri_mistakes(text)))
 
 
 def modbus_host(text: str, *, is_rtu: bool = False) -> ModbusConnectionOptions:

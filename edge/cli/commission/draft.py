@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from edge.domain.event_store_uri import needs_credential
+
 TomlValue: TypeAlias = str | int | float | bool | Sequence[str]
 
 _WIDTH = 100
@@ -65,7 +67,7 @@ def _head(draft: DraftSite) -> list[str]:
         "",
         "[event_store]",
         "# User and password never stand here: name a credential.",
-        *_pairs({"uri": draft.uri}),
+        *_pairs({"uri": draft.uri} | ({"credential": "event-store"} if needs_credential(draft.uri) else {})),
     ]
 
 

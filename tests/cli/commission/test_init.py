@@ -32,7 +32,7 @@ def test_a_site_file_is_written_from_answers_alone(tmp_path: Path) -> None:
     settings = load_settings(file)
     assert (settings.site.id, settings.site.name) == ("north-1-house", 'North "1" house')
     assert settings.site.time_zone == "Europe/Amsterdam"
-    assert settings.event_store.uri == "esdb://es:2113"
+    assert (settings.event_store.uri, settings.event_store.credential) == ("esdb://es:2113", "event-store")
     assert file.read_text(encoding="utf-8").startswith("#:schema ./site.schema.json\n")
     assert list(tmp_path.iterdir()) == [file]
 

@@ -10,7 +10,24 @@ def test_a_host_is_enough() -> None:
     assert ModbusDeviceOptions().mistakes() == []
 
 
-@pytest.mark.parametrize("host", ["", "  ", "a..b", "x" * 70, "two words", "https://plc 1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "  ",
+        "a..b",
+        "x" * 70,
+        "two words",
+        "https://plc 1",
+        "https://plc",
+        "10.0.0.1:502",
+        "plc:502",
+        "[fe80::1]",
+        "[fe80::1]:502",
+        "plc/1",
+        "tcp://10.0.0.1",
+    ],
+)
 def test_a_host_that_cannot_be_looked_up_is_a_mistake(host: str) -> None:
     (mistake,) = ModbusConnectionOptions(host=host).mistakes()
     assert mistake.startswith("host is ")

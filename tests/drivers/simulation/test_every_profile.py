@@ -34,7 +34,7 @@ from edge.settings.site import load_settings
 
 NOW_MS = 1_800_000_000_000
 PROFILES = sorted(packaged_profiles().glob("*.toml"))
-HEAD = '[site]\nid = "s"\n[event_store]\nuri = "esdb://h:1"\n[[connection]]\nid = "wire"\n'
+HEAD = '[site]\nid = "s"\n[event_store]\nuri = "esdb://h:1?tls=false"\n[[connection]]\nid = "wire"\n'
 CONNECTIONS = {
     "modbus": 'driver = "modbus"\nhost = "h"\n',
     "serial": 'driver = "serial"\nserial_port = "/dev/ttyUSB0"\n',

@@ -25,7 +25,7 @@ from edge.domain.settings import ConnectionSettings
 from edge.settings.site import load_settings
 from fakes.simulated_house import ChosenSite
 
-HEAD = '[site]\nid = "s"\n[event_store]\nuri = "esdb://h:1"\n'
+HEAD = '[site]\nid = "s"\n[event_store]\nuri = "esdb://h:1?tls=false"\n'
 VALUES: Mapping[str, dict[str, Value]] = {
     "acid": {"ph": 5.812},
     "slab": {"raw_counts": 2301.0, "substrate_temperature": -3.25, "ec": 3.4},

@@ -25,7 +25,7 @@ from edge.settings.site import load_settings
 from fakes.peers import peer
 from fakes.simulated_house import ChosenSite
 
-HEAD = '[site]\nid = "s"\ntime_zone = "Europe/Amsterdam"\n[event_store]\nuri = "esdb://h:1"\n'
+HEAD = '[site]\nid = "s"\ntime_zone = "Europe/Amsterdam"\n[event_store]\nuri = "esdb://h:1?tls=false"\n'
 NOW_MS = 1_800_000_000_000
 ZIGBEE = 'id = "table"\nprofile = "zigbee2mqtt-climate"\ntopic = "zigbee2mqtt/table"'
 TASMOTA = 'id = "packing"\nprofile = "tasmota-sht3x"\ntopic = "packing"'
