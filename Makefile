@@ -78,6 +78,7 @@ lock:
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) pyproject.toml --group dev -o requirements-dev.lock
 	$(UV_COMPILE) --group build -o requirements-build.lock
+	$(UV_COMPILE) --group foreign -o tests/package/requirements-foreign.lock
 
 clean:
 	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
