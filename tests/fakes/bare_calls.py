@@ -119,6 +119,15 @@ def read_request(stream: str | None, backwards: bool, limit: int | None, start: 
     return request
 
 
+def filtered_request(type_prefix: str, window: int, multiplier: int) -> Any:
+    """Follow the events of all streams whose type begins so, with a checkpoint after each window * multiplier."""
+    request = read_request(None, False, None, None)
+    chosen = request.options.filter
+    chosen.event_type.prefix.append(type_prefix)
+    chosen.max, chosen.checkpointIntervalMultiplier = window, multiplier
+    return request
+
+
 def told(answer: Any) -> Any:
     if answer.HasField("event"):
         return answer.event.event.stream_revision, answer.event.event.metadata["type"]

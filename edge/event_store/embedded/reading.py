@@ -19,6 +19,8 @@ from edge.event_store.embedded.rule import NO_STREAM, TOMBSTONE_REVISION, Head
 
 _Options = streams_pb2.ReadReq.Options
 TICKS_PER_S = 10_000_000
+# Events that a filtered subscription looks at between two checkpoints, unless it asks for another number.
+WINDOW = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +137,21 @@ class Reading:
             case _:
                 following = 1
         matches = _filter_of(self.options)
+        step = left = _checkpoint_interval(self.options)
         yield _confirmation()
         caught_up = False
         while True:
             grown = self.log.grown()
             self.faults.check_available()
-            last = self.log.last_position
+            last = min(self.log.last_position, following + left - 1)
             if following <= last:
                 async for answer in self._events(Span(None, following, last), matches):
                     yield answer
+                left -= last + 1 - following
                 following = last + 1
-                if matches is not None:
+                if matches is not None and not left:
                     yield _checkpoint(last)
+                left = left or step
                 continue
             if not caught_up:
                 caught_up = True
@@ -198,6 +203,17 @@ def _confirmation() -> streams_pb2.ReadResp:
 def _checkpoint(position: int) -> streams_pb2.ReadResp:
     checkpoint = streams_pb2.ReadResp.Checkpoint(commit_position=position, prepare_position=position)
     return streams_pb2.ReadResp(checkpoint=checkpoint)
+
+
+def _checkpoint_interval(options: streams_pb2.ReadReq.Options) -> int:
+    """Return after how many events, shown or not, a filtered subscription is told how far it is. Raises BadRequest."""
+    if options.WhichOneof("filter_option") != "filter":
+        return WINDOW
+    window = options.filter.max if options.filter.WhichOneof("window") == "max" else WINDOW
+    interval: int = window * options.filter.checkpointIntervalMultiplier
+    if not interval:
+        raise wire.BadRequest("a window and its multiplier are at least 1")
+    return interval
 
 
 def _filter_of(options: streams_pb2.ReadReq.Options) -> "Callable[[str, str], bool] | None":

@@ -16,9 +16,11 @@ from fakes.bare_calls import (
     Refused,
     deleted,
     event,
+    filtered_request,
     position,
     read_request,
     refusal_of,
+    told,
 )
 
 # --- Appends
@@ -167,6 +169,31 @@ async def test_read_backward_from_the_start_finds_only_the_first_event(calls: Ca
     await calls.batch("one", NO_STREAM, [event(), event()])
     assert (await calls.read("one", backwards=True, start="start"))[0] == (0, "Noted")
     assert await calls.read(None, backwards=True, start="start") == []
+
+
+async def test_filtered_subscription_is_told_how_far_it_is_only_after_as_many_events_as_it_asked_for(
+    calls: Calls,
+) -> None:
+    kinds = ["A", "B", "B", "B", "B", "A", "B"]
+    await calls.batch("one", NO_STREAM, [event(event_type=kind) for kind in kinds])
+    items = aiter(calls.streams.Read(filtered_request("A", 3, 1)))
+    assert (await anext(items)).HasField("confirmation")
+    assert told(await anext(items)) == (0, "A")
+    assert told(await anext(items)) == ("checkpoint", position(3))
+    assert told(await anext(items)) == (5, "A")
+    assert told(await anext(items)) == ("checkpoint", position(6))
+    assert (await anext(items)).HasField("caught_up")
+    # One was seen before, one comes now: the third makes the window full.
+    await calls.batch("one", 6, [event(event_type="A")])
+    assert told(await anext(items)) == (7, "A")
+    await calls.batch("one", 7, [event(event_type="B")])
+    assert told(await anext(items)) == ("checkpoint", position(9))
+
+
+@pytest.mark.parametrize(("window", "multiplier"), [(0, 1), (1, 0)])
+async def test_filtered_subscription_without_a_window_is_refused(calls: Calls, window: int, multiplier: int) -> None:
+    refused = await refusal_of(calls.streams.Read(filtered_request("A", window, multiplier)))
+    assert refused.code == "INVALID_ARGUMENT"
 
 
 # --- What the store says of itself
