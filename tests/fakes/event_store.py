@@ -26,7 +26,7 @@ from edge.domain.event_store import (
     StreamNotFound,
     WrongExpectedRevision,
 )
-from fakes.stream_state import DelayedAppend, Fault, ReadCount, StreamState, Weak, known_strongly
+from fakes.stream_state import DelayedAppend, Fault, NeverAnswered, ReadCount, StreamState, Weak, known_strongly
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -95,7 +95,11 @@ class FakeEventStore:
             self.delayed.append(call)
             raise OutcomeUnknown("the request is late")
         self._check_access(stream, Right.APPEND)
-        position = self.append_now(stream, events, expected)
+        try:
+            position = self.append_now(stream, events, expected)
+        except NeverAnswered:
+            await asyncio.Event().wait()
+            raise
         await asyncio.sleep(self.latency_s())
         if fault is Fault.LOST_ANSWER:
             raise OutcomeUnknown("the answer was lost")
@@ -177,6 +181,9 @@ class FakeEventStore:
             raise WrongExpectedRevision("the stream does not exist", actual=NO_STREAM)
         known = [self.recent.get(event.event_id, ("", 0))[0] == stream for event in events]
         if all(known):
+            revisions = [self.recent[event.event_id][1] for event in events]
+            if revisions != sorted(revisions):
+                raise NeverAnswered
             return True
         if known[0]:
             raise WrongExpectedRevision("some ids are known, some are new", actual=state.last)

@@ -15,6 +15,10 @@ class Weak(Enum):
     EXISTS = auto()
 
 
+class NeverAnswered(Exception):  # noqa: N818 - what becomes of a weak append of known events in another order
+    """The server says nothing, until the client gives up."""
+
+
 class Fault(Enum):
     """What happens to one append."""
 

@@ -76,7 +76,12 @@ class Deleted:
     """The stream takes no events."""
 
 
-Decision: TypeAlias = Write | AlreadyWritten | WrongRevision | Deleted
+@dataclass(frozen=True, slots=True)
+class NeverAnswered:
+    """All events are known, in another order: a server was seen to say nothing, until the client gave up."""
+
+
+Decision: TypeAlias = Write | AlreadyWritten | WrongRevision | Deleted | NeverAnswered
 
 
 def check_append(
@@ -107,13 +112,16 @@ def check_append(
 
 
 def _check_weakly(head: Head, ids: Sequence[str], recent: Mapping[str, tuple[str, int, int]]) -> Decision:
-    decision: Decision = Write()
-    for index, event_id in enumerate(ids):
+    revisions: list[int] = []
+    position = 0
+    for event_id in ids:
         stream, revision, position = recent.get(event_id, (None, NO_STREAM, 0))
         if stream != head.name:
-            return Write() if index == 0 else WrongRevision()
-        decision = AlreadyWritten(revision, position)
-    return decision
+            return WrongRevision() if revisions else Write()
+        revisions.append(revision)
+    if revisions != sorted(revisions):
+        return NeverAnswered()
+    return AlreadyWritten(revisions[-1], position) if revisions else Write()
 
 
 def _check_strongly(

@@ -1,5 +1,6 @@
 """The calls of the wire. The method names are the wire's."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -10,11 +11,11 @@ from esdbclient.protos.Grpc import code_pb2, gossip_pb2, gossip_pb2_grpc, shared
 
 from edge.domain.event_store import Right
 from edge.event_store.embedded import wire
-from edge.event_store.embedded.changes import Delete
+from edge.event_store.embedded.changes import Append, Delete, Outcome
 from edge.event_store.embedded.faults import AppendFault, Faults, Refusal, Stage, suffer
 from edge.event_store.embedded.log import EventLog, LogFailed
 from edge.event_store.embedded.reading import Reading
-from edge.event_store.embedded.rule import Deleted, WrongRevision
+from edge.event_store.embedded.rule import Deleted, NeverAnswered, WrongRevision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,10 +119,16 @@ class Streams(streams_pb2_grpc.StreamsServicer):
             return refused(shared_pb2.BadRequest(message=str(error)), code_pb2.INVALID_ARGUMENT)
         if (append.stream, Right.APPEND) in self._faults.denied:
             return refused(shared_pb2.AccessDenied(), code_pb2.PERMISSION_DENIED)
-        outcome = await self._log.submit(append)
+        outcome = await self._outcome_of(append)
         if (instead := await suffer(fault, Stage.AFTER_COMMIT)) is not None:
             return refused(instead, code_pb2.UNKNOWN)
         return wire.append_response(request, append, outcome)
+
+    async def _outcome_of(self, append: Append) -> Outcome:
+        outcome = await self._log.submit(append)
+        if isinstance(outcome.decision, NeverAnswered):
+            await asyncio.Event().wait()
+        return outcome
 
     async def Append(  # noqa: N802
         self, request_iterator: AsyncIterator[streams_pb2.AppendReq], context: "grpc.aio.ServicerContext"
@@ -134,7 +141,7 @@ class Streams(streams_pb2_grpc.StreamsServicer):
             requests = [request async for request in request_iterator]
             append = wire.parse_single_append(requests, bytes_max=self._append_bytes_max)
             self._faults.check_right(append.stream, Right.APPEND)
-            outcome = await self._log.submit(append)
+            outcome = await self._outcome_of(append)
             await suffer(fault, Stage.AFTER_COMMIT)
             return wire.single_append_response(append, outcome)
         except Refusal as refusal:

@@ -14,7 +14,8 @@ from edge.event_store.embedded import rule, wire
 from edge.event_store.embedded.changes import Append, Delete
 from edge.event_store.embedded.database import open_log_database
 from edge.event_store.embedded.log import EventLog, running_log
-from edge.event_store.embedded.rule import AlreadyWritten, Deleted, Write, WrongRevision
+from edge.event_store.embedded.rule import AlreadyWritten, Deleted, NeverAnswered, Write, WrongRevision
+from fakes import stream_state
 from fakes.event_store import FakeEventStore, Weak
 from fakes.event_store_subjects import new_event
 
@@ -47,6 +48,8 @@ async def _log_says(log: EventLog, append: Append) -> str:
             return "deleted"
         case WrongRevision():
             return "wrong revision"
+        case NeverAnswered():
+            return "no answer"
 
 
 def _fake_says(fake: FakeEventStore, stream: str, ids: Sequence[UUID], expected: int | Weak) -> str:
@@ -56,6 +59,8 @@ def _fake_says(fake: FakeEventStore, stream: str, ids: Sequence[UUID], expected:
         return "deleted"
     except WrongExpectedRevision:
         return "wrong revision"
+    except stream_state.NeverAnswered:
+        return "no answer"
     return "succeeds"
 
 
