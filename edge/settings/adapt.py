@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, get_args, get_type_hints, runtime_che
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from edge.domain.userinfo import holds_userinfo
+from edge.settings.credentials import is_credential_name
 from edge.settings.document import Place, Table
 from edge.settings.positions import KeyPath
 from edge.settings.problems import Problem
@@ -98,6 +99,11 @@ def adapt(data_class: type[Data], table: Table, report: list[Problem]) -> Data |
         table.place_of(key).problem(f"{key} must not hold user and password; name a credential instead")
         for key, value in known.items()
         if isinstance(value, str) and holds_userinfo(value)
+    )
+    problems.extend(
+        table.place_of(key).problem(f"{key} is {value!r}; name a credential: letters, digits, dots, _ and -, no path")
+        for key, value in known.items()
+        if key == "credential" and isinstance(value, str) and not is_credential_name(value)
     )
     adapted, faults = _validated(data_class, known)
     problems.extend(_problems(table, faults))

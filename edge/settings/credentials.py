@@ -15,13 +15,18 @@ class CredentialMissing(Exception):  # noqa: N818 - names the remedy: bring it
     """A credential that the site file names is in none of the places."""
 
 
+def is_credential_name(name: str) -> bool:
+    """Whether a credential can be called so: it is a file's name in a directory, never a path."""
+    return _NAME.fullmatch(name) is not None
+
+
 def credential(name: str, *, directory: Path | None = None, environment: Mapping[str, str] = os.environ) -> str:
     """Return a credential (`user:password`) by its name.
 
     Looked up in the directory systemd names, in `directory` (`--credentials-dir`), and in the environment, in this
     order. A line feed at the end is cut off. Raises CredentialMissing, saying where it was looked for.
     """
-    if not _NAME.fullmatch(name):
+    if not is_credential_name(name):
         raise CredentialMissing(f"{name!r} cannot be the name of a credential")
     places = []
     for folder in (environment.get(_SYSTEMD_DIRECTORY), directory):

@@ -42,6 +42,8 @@ POINT = f"{DEVICE}.point.air_temperature"
         ('host = "127.0.0.1"', 'host = "tcp://a:b@c"', "11:1: connection[0].host: host must not hold user and password"),
         ("esdb://127.0.0.1:2113?tls=false", "esdb+discover://a?tls=false&nodePreference=follower", "6:1: event_store.uri: uri must not prefer another node"),
         ("esdb://127.0.0.1:2113?tls=false", "esdb://127.0.0.1:2113", "5:1: event_store: credential is missing: with TLS"),
+        ("[event_store]", '[event_store]\ncredential = "../secret"', "6:1: event_store.credential: credential is '../secret'; name a cred"),
+        ("[event_store]", '[event_store]\ncredential = ""', "6:1: event_store.credential: credential is ''; name a credential"),
         ("esdb://127.0.0.1:2113?tls=false", "kurrentdb+discover://a,b?tls=false", "6:1: event_store.uri: uri names several servers"),
         ('host = "127.0.0.1"', 'host = "127.0.0.1:502"', "11:1: connection[0].host: host is '127.0.0.1:502'; that is neither"),
         ('host = "127.0.0.1"', 'host = "127.0.0.1"\nbaud_rate = 19200', '12:1: connection[0].baud_rate: baud_rate is no key of transport "tcp"'),
