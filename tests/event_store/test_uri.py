@@ -98,6 +98,10 @@ def test_server_without_tls_needs_none(uri: str) -> None:
     assert Access(EventStoreSettings(uri=uri), None, Keepalive()).user is None
 
 
+def test_uri_with_user_and_password_asks_for_no_other_credential() -> None:
+    assert not needs_credential("esdb://gateway:secret@central")
+
+
 def test_wrong_uri_says_nothing_of_the_credential() -> None:
     (mistake,) = EventStoreSettings(uri="http://central").mistakes()
     assert mistake.startswith("uri must start with")

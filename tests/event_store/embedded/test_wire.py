@@ -59,6 +59,7 @@ async def test_an_append_without_events_has_a_new_position_and_leaves_the_stream
     await calls.batch("one", NO_STREAM, [event()])
     assert (await calls.batch("one", 0, []))["success"] == {"current_revision": "0", "position": position(3)}
     assert (await calls.batch("one", 0, [event()]))["success"]["position"] == position(4)
+    assert (await calls.batch("one", 1, []))["success"]["position"] == position(5)
     assert await calls.read(None) == [(0, "Noted"), (1, "Noted")]
     assert await calls.read(None, backwards=True) == [(1, "Noted"), (0, "Noted")]
 

@@ -165,3 +165,10 @@ async def test_metadata_counts_by_its_stream_and_by_being_json(calls: Calls) -> 
     await calls.batch("$$typed", NO_STREAM, [event(data=b'{"$tb":1}')])
     assert (await calls.read("octets"))[0] == (0, "Noted")
     assert (await calls.read("typed"))[0] == (1, "Noted")
+
+
+async def test_refusal_names_a_stream_that_no_trailer_can_spell(calls: Calls) -> None:
+    await calls.delete("höhe", for_ever=True)
+    refused = await refusal_of(calls.delete("höhe"))
+    assert refused.details == "Event stream 'höhe' is deleted."
+    assert refused.trailers == {"exception": "stream-deleted", "stream-name": "h?he"}
