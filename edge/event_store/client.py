@@ -5,7 +5,7 @@ With `node`, `cluster` and `embedded` the only place that knows esdbclient. What
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,6 +47,8 @@ CALLS_MAX = 64
 
 # What gRPC says on this side, as status INTERNAL, if the connection breaks while a call is being sent.
 _BROKEN_WHILE_SENT = "Internal error from Core"
+
+_TOMBSTONE_TYPE = "$streamDeleted"
 
 _LIBRARY_ERRORS = (EventStoreDBClientException, grpc.aio.UsageError, grpc.RpcError, CallEnded)
 
@@ -235,8 +237,8 @@ class GrpcEventStore:
     ) -> AsyncIterator[AsyncIterator[Item | CaughtUp]]:
         async def items() -> AsyncGenerator[Item | CaughtUp, None]:
             try:
-                with cancellation_kept():
-                    async for event in subscription:
+                async with aclosing(_events_of(subscription)) as events:
+                    async for event in events:
                         yield CaughtUp() if event.is_caught_up else convert(event)
                 # The server never ends one, unless it is stopped.
                 self._cluster.doubt(node)
@@ -265,6 +267,17 @@ async def open_event_store(
         yield GrpcEventStore(cluster, settings, user=access.user)
     finally:
         await cluster.close()
+
+
+async def _events_of(subscription: AsyncCatchupSubscription) -> AsyncGenerator[esdbclient.RecordedEvent, None]:
+    """Iterate over what a subscription gives, but for a tombstone: the server tells right after it what it means.
+
+    It stands at the highest revision there is, so that a position after it would be of no use.
+    """
+    with cancellation_kept():
+        async for event in subscription:
+            if event.type != _TOMBSTONE_TYPE:
+                yield event
 
 
 def _failure(error: Exception) -> CallFailure:

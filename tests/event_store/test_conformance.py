@@ -267,6 +267,16 @@ async def test_subscription_to_a_stream_that_comes_later(subject: Subject) -> No
         assert await _revision(anext(items)) == 0
 
 
+async def test_subscription_to_a_stream_that_is_tombstoned_ends_and_gives_no_event_of_it(subject: Subject) -> None:
+    stream = subject.stream()
+    await subject.append(stream, [new_event()], NO_STREAM)
+    async with subject.store.subscribe(stream, after_revision=NO_STREAM) as items:
+        assert [await _revision(anext(items)) for _ in range(2)] == [0, "caught up"]
+        await subject.tombstone(stream)
+        with pytest.raises(StreamDeleted):
+            await anext(items)
+
+
 async def test_subscription_ahead_of_its_stream_skips_silently(subject: Subject) -> None:
     # Why a checkpoint is compared with the stream at every subscribe: the server does not do it.
     stream = subject.stream()
