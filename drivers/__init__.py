@@ -14,6 +14,7 @@ from dataclasses import is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from edge.domain.commissioning import FirstDay
 from edge.domain.driver import DRIVER_API, ENTRY_POINT_GROUP, DriverKind
 
 # name -> module that has a KIND. Imported when first asked for: a site without Modbus never loads pymodbus.
@@ -66,7 +67,7 @@ def driver_kinds(tell: Callable[[str], None] = lambda _sentence: None) -> Mappin
 
 
 @contextmanager
-def foreign_code(name: str, what: str, *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def foreign_code(name: str, what: str, *, passing: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
     """Run code of a driver's module. Whatever a third party's raises becomes DriverUnknown: `what`, and the error's words.
 
     A module may do anything, even end the program, while it is imported or asked about its options. Only the user's own
@@ -103,4 +104,10 @@ def _usable(name: str, kind: object) -> DriverKind:
     for options in given:
         if not (isinstance(options, type) and is_dataclass(options)):
             raise DriverUnknown(f"{driver} has {options!r} for options; they must be a dataclass")
+    hooks = {"scan": kind.scan, "probe": kind.probe, "decode": kind.decode, "simulate": kind.simulate}
+    for hook, function in hooks.items():
+        if not (function is None or callable(function)):
+            raise DriverUnknown(f"{driver} has {function!r} for {hook}; it must be a function")
+    if not (kind.first_day is None or isinstance(kind.first_day, FirstDay)):
+        raise DriverUnknown(f"{driver} has {kind.first_day!r} for first_day; it must be a FirstDay")
     return kind

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from drivers.decoders.registers import NumberType, WordOrder, register_count
+from edge.domain.by_hand import RegisterTable
 from edge.domain.settings import ValueType
 
-Table: TypeAlias = Literal["coil", "discrete", "input", "holding"]
+Table: TypeAlias = RegisterTable
 PointType: TypeAlias = NumberType | Literal["bool", "string"]
 StatusReason: TypeAlias = Literal[
     "sensor_fault", "warming_up", "out_of_range", "uncompensated", "substituted", "under_maintenance"

@@ -6,6 +6,7 @@ Importing this loads no transport.
 from collections.abc import Iterator
 
 from drivers.decoders.modbus_status import status_mistakes
+from drivers.modbus import first_day
 from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions, ModbusPointOptions
 from edge.domain.driver import Driver, DriverContext, DriverKind
 from edge.domain.settings import ConnectionSettings
@@ -41,4 +42,9 @@ KIND = DriverKind(
     create=create,
     mistakes=mistakes,
     cautions=cautions,
+    scan=first_day.scan,
+    probe=first_day.probe,
+    decode=first_day.decode,
+    first_day=first_day.FIRST_DAY,
+    simulate=first_day.simulate,
 )

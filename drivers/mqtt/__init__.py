@@ -1,5 +1,6 @@
 """MQTT devices behind a broker. Importing this loads no transport."""
 
+from drivers.mqtt import first_day
 from drivers.mqtt.options import MqttConnectionOptions, MqttDeviceOptions, MqttPointOptions
 from drivers.mqtt.site_check import cautions, mistakes
 from edge.domain.driver import Driver, DriverContext, DriverKind
@@ -26,4 +27,11 @@ KIND = DriverKind(
     mistakes=mistakes,
     cautions=cautions,
     max_silence_s=MAX_SILENCE_S,
+    # On which topic a device speaks does not matter to what it says.
+    stand_ins={"topic": "device"},
+    visiting=first_day.visiting,
+    scan=first_day.scan,
+    decode=first_day.decode,
+    first_day=first_day.FIRST_DAY,
+    simulate=first_day.simulate,
 )

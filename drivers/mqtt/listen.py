@@ -1,8 +1,10 @@
-"""What is said at a broker, for a person who looks for devices. Nobody's messages are taken away."""
+"""What is said at a broker, for a person who looks for devices. The daemon's session there is never touched."""
 
 import asyncio
+import math
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 
 from drivers.mqtt.connecting import Versions, broker_of, open_session
 from drivers.mqtt.device import Message
@@ -12,6 +14,9 @@ from edge.domain.driver import ConnectionLost, DriverContext
 
 # A broker may bring more than anyone takes: what comes beyond is passed over.
 WAITING_MAX = 10_000
+# The broker's own topics ($SYS) are not meant by it.
+ALL_TOPICS = "#"
+STEP_S = 1.0
 
 
 class _Ear:
@@ -73,3 +78,36 @@ async def listen(
         until_s = asyncio.get_running_loop().time() + seconds
         while (message := await ear.next(until_s)) is not None:
             yield message
+
+
+def steps_of(seconds: float) -> int:
+    """Return how many seconds `overhear` is at it, each with what came in it."""
+    return math.ceil(seconds / STEP_S)
+
+
+async def overhear(
+    options: MqttConnectionOptions, context: DriverContext, seconds: float
+) -> AsyncGenerator[Sequence[Message], None]:
+    """Listen to all topics; gives what came in each second, what the broker had retained included.
+
+    Raises ConnectionLost, DriverMisconfigured.
+    """
+    messages: list[Message] = []
+
+    async def gather() -> None:
+        async with aclosing(listen(options, context, [ALL_TOPICS], seconds=seconds)) as heard:
+            async for message in heard:
+                messages.append(message)  # noqa: PERF401 - each is looked at before the last has come
+
+    gathering = asyncio.create_task(gather(), name="listen at the broker")
+    try:
+        for _ in range(steps_of(seconds)):
+            await asyncio.wait({gathering}, timeout=STEP_S)
+            news, messages[:] = messages[:], []
+            yield news
+        await gathering
+        yield messages
+    finally:
+        gathering.cancel()
+        with suppress(asyncio.CancelledError):
+            await gathering

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from drivers.decoders.sdi12 import ANY_ADDRESS
+from drivers.serial import first_day
 from drivers.serial.options import SerialConnectionOptions, SerialDeviceOptions, SerialPointOptions
 from edge.domain.driver import Driver, DriverContext, DriverKind
 from edge.domain.settings import ConnectionSettings
@@ -49,4 +50,10 @@ KIND = DriverKind(
     create=create,
     mistakes=mistakes,
     cautions=cautions,
+    # Where an instrument stands on its bus does not matter to what it says.
+    stand_ins={"address": "0"},
+    scan=first_day.scan,
+    decode=first_day.decode,
+    first_day=first_day.FIRST_DAY,
+    simulate=first_day.simulate,
 )

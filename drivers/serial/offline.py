@@ -11,12 +11,31 @@ from drivers.decoders.sdi12 import ANY_ADDRESS
 from drivers.serial.decoders import create_decoder, is_positional
 from drivers.serial.options import SerialDeviceOptions
 from drivers.serial.points import DevicePoints
-from edge.domain.reading import Reading
+from edge.domain.by_hand import Given, Undecodable, bytes_of, line_of
+from edge.domain.reading import Reading, Reason, Sample
 from edge.domain.settings import DeviceSettings
 
 _BINARY = frozenset({"mhz19", "plantower"})
 # What asks an SDI-12 sensor for values: `0D0!`, `0R0!`, `0RC0!`.
 _SDI12_REQUEST = re.compile(r"(?P<address>[0-9A-Za-z?])(?:D[0-9]|R(?P<checksum>C?)[0-9])!?")
+
+
+def decode_words(device: DeviceSettings, given: Given) -> list[Sample]:
+    """Decode a line, or a frame: what `decode` does. Raises Undecodable."""
+    assert isinstance(device.options, SerialDeviceOptions)
+    if given.line is not None:
+        data = line_of(given.line, is_json=device.options.layout == "json")
+    elif given.frame is not None:
+        data = bytes_of(given.frame)
+    else:
+        raise Undecodable("a serial device's values come in a --line, or in a --frame")
+    try:
+        readings = decode_bytes(device, data, request=given.request or "")
+    except FrameMalformed as error:
+        raise Undecodable(str(error)) from error
+    # A line that says nothing of a point is no fault of the device: the next one may.
+    told = {point_id: reading for point_id, reading in readings.items() if reading.reason is not Reason.COMM_ERROR}
+    return [Sample(device_id=device.id, readings=told)] if told else []
 
 
 def decode_bytes(device: DeviceSettings, data: bytes, *, request: str = "") -> Mapping[str, Reading]:

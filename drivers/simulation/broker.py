@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from drivers.simulation.orphans import ending_with_us
+from edge.domain.driver import ConnectionLost
 
 # Debian keeps it where only root looks.
 _PATH = "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin:/bin"
@@ -31,7 +32,7 @@ log_type warning
 _AS_ROOT = "user root\n"
 
 
-class BrokerFailed(Exception):  # noqa: N818 - names the situation
+class BrokerFailed(ConnectionLost):
     """No broker came to run; the message says why."""
 
 

@@ -7,6 +7,7 @@ from drivers.simulation.faults import Fault, Faults, fault_at
 from drivers.simulation.greenhouse import Greenhouse
 from drivers.simulation.sensors import Sensors, SimulatedDevice
 from edge.domain.reading import Value
+from edge.domain.settings import DeviceSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +58,7 @@ class SimulatedSite:
         values = self._sensors[device.device_id].measured(self._greenhouse, fault)
         self._last[device.device_id] = values
         return Shown(values=values, fault=fault)
+
+    def measured(self, device: DeviceSettings) -> Mapping[str, Value]:
+        """Return what a device's points show now, in canonical units."""
+        return self.shown(SimulatedDevice(device_id=device.id, points=device.points)).values

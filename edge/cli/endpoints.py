@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from edge.domain.commissioning import Change
 from edge.settings.positions import KeyPath, positions_of
 
-# What a key gets: another value, or None to leave the key out.
-Change: TypeAlias = str | int | None
 Changes: TypeAlias = Mapping[KeyPath, Change]
 
 _STRING = r'"""(?:\\[\s\S]|[^\\])*?"""|' r"'''[\s\S]*?'''|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'"

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from drivers.simulation.faults import Fault, Faults
-from edge.cli import EXIT_CONFIGURATION, EXIT_TEMPORARY
+from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_TEMPORARY
 
 if TYPE_CHECKING:
     from drivers.simulation.site import SimulatedSite
-    from edge.cli.simulated_endpoints import Endpoint, Places
-    from edge.domain.settings import Settings
+    from edge.domain.commissioning import Endpoint, Simulation
+    from edge.domain.settings import ConnectionSettings, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,31 +123,54 @@ def _run(request: Request) -> int:
 
 
 async def _simulate(request: Request, settings: "Settings") -> int:
-    from drivers.simulation.broker import BrokerFailed
-    from edge.cli.served import served
-    from edge.cli.simulated_endpoints import open_endpoints
+    from drivers import DriverUnknown
     from edge.cli.written_site import ProfileInTheWay
+    from edge.domain.driver import DriverError
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    plan = {index: served(connection) for index, connection in enumerate(settings.connections)}
     try:
         with _ports(request) as ports:
             async with AsyncExitStack() as stack:
-                endpoints = await open_endpoints(stack, settings, plan, _site(request), _places(request, ports))
+                endpoints = await _open(stack, settings, _simulation(request, settings, ports))
                 _announce(request, settings, endpoints)
                 await stop.wait()
     except ProfileInTheWay as error:
         click.echo(error, err=True)
         return EXIT_CONFIGURATION
-    except (OSError, BrokerFailed) as error:
+    except DriverUnknown as error:
+        click.echo(error, err=True)
+        return EXIT_FAILED
+    except (OSError, DriverError) as error:
         click.echo(error, err=True)
         return EXIT_TEMPORARY
     return 0
 
 
-def _site(request: Request) -> "SimulatedSite":
+async def _open(stack: AsyncExitStack, settings: "Settings", simulation: "Simulation") -> "dict[str, Endpoint]":
+    """Let each driver serve its connections for the length of the stack. Raises OSError, DriverError, DriverUnknown."""
+    from drivers import driver_kind, foreign_code
+    from edge.domain.commissioning import Endpoint
+    from edge.domain.driver import DriverError
+
+    endpoints: dict[str, Endpoint] = {}
+    by_driver: dict[str, list[ConnectionSettings]] = {}
+    for connection in settings.connections:
+        by_driver.setdefault(connection.driver, []).append(connection)
+    for driver, connections in by_driver.items():
+        serve = driver_kind(driver).simulate
+        if serve is None:
+            nothing = Endpoint(changes={}, sentence=f"not served; its driver is {driver}")
+            endpoints |= {connection.id: nothing for connection in connections}
+            continue
+        with foreign_code(driver, "broke on its hook simulate", passing=(asyncio.CancelledError, OSError, DriverError)):
+            served = await stack.enter_async_context(serve(connections, simulation))
+            endpoints |= {connection.id: served[connection.id] for connection in connections}
+    return endpoints
+
+
+def _house(request: Request) -> "SimulatedSite":
     from drivers.simulation.greenhouse import Greenhouse
     from drivers.simulation.site import SimulatedSite
 
@@ -177,24 +200,32 @@ def _ports(request: Request) -> Iterator[Path]:
         ports.rmdir()
 
 
-def _places(request: Request, ports: Path) -> "Places":
-    from edge.cli.simulated_endpoints import Places
+def _simulation(request: Request, settings: "Settings", ports: Path) -> "Simulation":
     from edge.cli.written_site import earlier_ports
+    from edge.domain.commissioning import Simulation
 
     earlier = {} if request.output is None else earlier_ports(request.output, request.listen)
     if request.output is not None:
         # Whoever waits for the file may take its appearance for "the devices answer".
         request.output.unlink(missing_ok=True)
-    return Places(listen=request.listen, ports=ports, earlier=earlier, broker_url=request.broker_url, seed=request.seed)
+    return Simulation(
+        house=_house(request),
+        listen=request.listen,
+        ports=ports,
+        earlier=earlier,
+        broker_url=request.broker_url,
+        seed=request.seed,
+        time_zone=settings.site.time_zone,
+    )
 
 
-def _announce(request: Request, settings: "Settings", endpoints: Mapping[int, "Endpoint"]) -> None:
+def _announce(request: Request, settings: "Settings", endpoints: "Mapping[str, Endpoint]") -> None:
     if request.output is not None:
         from edge.cli.written_site import write_site
 
-        write_site(request.output, settings, {index: endpoint.changes for index, endpoint in endpoints.items()})
-    for index, endpoint in sorted(endpoints.items()):
-        click.echo(f"{settings.connections[index].id}: {endpoint.sentence}")
+        write_site(request.output, settings, {name: endpoint.changes for name, endpoint in endpoints.items()})
+    for connection in settings.connections:
+        click.echo(f"{connection.id}: {endpoints[connection.id].sentence}")
     if request.output is not None:
         click.echo(f"site file with these addresses: {request.output}")
     click.echo("ready")

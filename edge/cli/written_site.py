@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge.cli.endpoints import Change, Changes, with_values
+from edge.cli.endpoints import Changes, with_values
+from edge.domain.commissioning import Change
 from edge.domain.settings import Settings
 from edge.settings.profile import PROFILE_FOLDER, find_profile, packaged_profiles
 
@@ -35,10 +36,12 @@ def _place(connection: Mapping[str, object]) -> tuple[object, object]:
     return connection.get("host"), connection.get("tcp_port")
 
 
-def write_site(output: Path, settings: Settings, changes: Mapping[int, Mapping[str, Change]]) -> None:
-    """Write the file, and beside it the profiles that lie beside the first. Raises ProfileInTheWay."""
+def write_site(output: Path, settings: Settings, changes: Mapping[str, Mapping[str, Change]]) -> None:
+    """Write the file with changes by connection, and the profiles that lie beside the first. Raises ProfileInTheWay."""
     endpoints: Changes = {
-        ("connection", index, key): change for index, keys in changes.items() for key, change in keys.items()
+        ("connection", index, key): change
+        for index, connection in enumerate(settings.connections)
+        for key, change in changes.get(connection.id, {}).items()
     }
     ca_file = settings.event_store.ca_file
     # It is meant from the first file's folder.

@@ -8,12 +8,14 @@ Anything else that it raises, SystemExit included, is a bug; the collector logs 
 Every field of what it gives is checked, see `Sample.check`: another type than the declared one is a bug of the same kind.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from edge.domain.by_hand import Given
+from edge.domain.commissioning import Endpoint, FirstDay, RegisterRange, Search, Simulation, Stretch, Wishes
 from edge.domain.field_types import FieldTypes, check_text
 from edge.domain.reading import Reading, Sample
 from edge.domain.settings import ConnectionSettings, DeviceGroup, DeviceSettings
@@ -205,6 +207,10 @@ def _nothing(_connection: ConnectionSettings) -> Iterable[tuple[str, str]]:
     return ()
 
 
+def _itself(connection: ConnectionSettings) -> ConnectionSettings:
+    return connection
+
+
 @dataclass(frozen=True, kw_only=True)
 class DriverKind:
     """A driver as the registry knows it: the value of `driver = "…"` in a site file.
@@ -230,4 +236,23 @@ class DriverKind:
     # For devices that speak when they like: the silence after which one counts as lost, where neither site file nor
     # profile says. None: the devices are polled, and a few missed polls are the silence.
     max_silence_s: float | None = None
+    # What stands for a device option that profiles leave to the site file, where a profile is shown or tried without one.
+    stand_ins: Mapping[str, object] = field(default_factory=dict)
+    # Changes a connection so that `read` at it takes nothing from the daemon: another client id at a broker, for instance.
+    visiting: Callable[[ConnectionSettings], ConnectionSettings] = _itself
+    # The hooks of the first day; see edge/domain/commissioning.py. None: the verb says that there is nothing to do.
+    # `scan`: plans a search for those who are there. Raises WishImpossible.
+    scan: Callable[[ConnectionSettings, Wishes], Search] | None = None
+    # `probe`: reads registers of a unit, in as few requests as it allows. Raises WishImpossible, ConnectionLost, or
+    # DeviceUnreachable if the unit does not answer.
+    probe: Callable[[ConnectionSettings, RegisterRange], AsyncGenerator[Stretch, None]] | None = None
+    # `decode`: what the bytes in a person's hand say of a device. Raises Undecodable.
+    decode: Callable[[DeviceSettings, Given], Sequence[Sample]] | None = None
+    # `init`: how a connection is named, drafted and looked at.
+    first_day: FirstDay | None = None
+    # `simulate`: serves all connections of the driver for the length of the context, and gives the endpoint of each by
+    # its id. Raises OSError or a DriverError where an endpoint cannot be opened.
+    simulate: (
+        Callable[[Sequence[ConnectionSettings], Simulation], AbstractAsyncContextManager[Mapping[str, Endpoint]]] | None
+    ) = None
     api: int = DRIVER_API

@@ -1,6 +1,5 @@
 """A device made of a profile alone, for tools that decode or show without a site file."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,6 @@ from edge.settings.profile import (
     packaged_profiles,
 )
 
-# What profiles leave open because a site file says it; where a device stands does not matter to what it says.
-_STAND_INS: Mapping[str, Mapping[str, object]] = {"serial": {"address": "0"}, "mqtt": {"topic": "device"}}
 _ABSENT = Document(file=Path("command line"), tree={}, positions={}, digest="")
 
 
@@ -61,8 +58,8 @@ def _made(file: Path, kind: DriverKind, report: list[Problem]) -> Specimen:
     profile = load_profile(file, kind, report)
     if profile is None:
         raise ConfigurationInvalid(report)
-    open_options = frozenset(_STAND_INS.get(kind.name, {}).keys() - profile.device.values.keys())
-    values = {key: _STAND_INS[kind.name][key] for key in open_options}
+    open_options = frozenset(kind.stand_ins.keys() - profile.device.values.keys())
+    values = {key: kind.stand_ins[key] for key in open_options}
     table = Table(place=Place(document=_ABSENT, path=()), values={"id": profile.identity.id, **values})
     device = build_device(table, profile, kind, poll_interval_s=POLL_INTERVAL_S, report=report)
     if report or device is None:

@@ -38,7 +38,7 @@ def site_file(tmp_path: Path) -> Path:
 
 
 def write(site_file: Path, output: Path) -> None:
-    write_site(output, load_settings(site_file), {0: {"host": "127.0.0.1", "tcp_port": 1502}})
+    write_site(output, load_settings(site_file), {"wire": {"host": "127.0.0.1", "tcp_port": 1502}})
 
 
 def test_a_file_in_another_folder_finds_its_profiles_and_its_certificate(site_file: Path, tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
 """What a person says of a site on its first day: checked one by one, so that the file written from it has no mistakes."""
 
 import os
-import re
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from drivers.modbus.options import ModbusConnectionOptions
-from drivers.mqtt.options import MqttConnectionOptions
-from drivers.serial.options import SerialConnectionOptions
+import click
+
+from edge.cli.commission.draft import DraftSite
+from edge.domain.commissioning import AnswerWrong
 from edge.domain.device_group import identifier_part
 from edge.domain.event_store_uri import uri_mistakes
 from edge.domain.identifier import IDENTIFIER_LENGTH_MAX, is_identifier
@@ -17,21 +17,12 @@ from edge.domain.settings import SiteSettings
 from edge.domain.userinfo import holds_userinfo
 
 EVENT_STORE_URI = "esdb://127.0.0.1:2113?tls=false"
-BY_ID = Path("/dev/serial/by-id")
 LOCAL_TIME = Path("/etc/localtime")
-
-_HOST = re.compile(r"(?P<host>\[[^\]]+\]|[^:\s]+)(?::(?P<port>[0-9]{1,5}))?")
-_PORT = re.compile(r"(?P<port>[^@]+)(?:@(?P<baud>[0-9]{1,7})(?:/(?P<format>[0-9A-Za-z.]+))?)?")
-
 
 Answer = TypeVar("Answer")
 
 
-class AnswerWrong(ValueError):  # noqa: N818 - names the situation; the message says what would be right
-    """This cannot be."""
-
-
-def site_id(text: str) -> str:
+def checked_site_id(text: str) -> str:
     """Check a site's id. Raises AnswerWrong."""
     if not is_identifier(text):
         raise AnswerWrong(f"{text!r} is no id: small letters, digits, - and _, at most {IDENTIFIER_LENGTH_MAX}")
@@ -43,7 +34,7 @@ def suggested_id(name: str) -> str:
     return identifier_part(name)[:IDENTIFIER_LENGTH_MAX].strip("-_")
 
 
-def time_zone(text: str) -> str:
+def checked_time_zone(text: str) -> str:
     """Check a time zone. Raises AnswerWrong."""
     return _checked(text, SiteSettings(id="site", time_zone=text).mistakes())
 
@@ -58,63 +49,57 @@ def local_time_zone() -> str:
     return name.removeprefix("Etc/")
 
 
-def event_store_uri(text: str) -> str:
+def checked_event_store_uri(text: str) -> str:
     """Check an event store's address. Raises AnswerWrong."""
     if holds_userinfo(text):
         raise AnswerWrong("the address must not hold user and password; name a credential in the file instead")
     return _checked(text, list(uri_mistakes(text)))
 
 
-def modbus_host(text: str, *, is_rtu: bool = False) -> ModbusConnectionOptions:
-    """Read HOST or HOST:PORT. Raises AnswerWrong."""
-    match = _HOST.fullmatch(text.strip())
-    if match is None:
-        raise AnswerWrong(f"{text!r} is no host; write 192.168.1.20 or 192.168.1.20:502")
-    options = ModbusConnectionOptions(
-        transport="rtu_over_tcp" if is_rtu else "tcp",
-        host=match["host"].strip("[]"),
-        tcp_port=int(match["port"] or 502),
-    )
-    return _checked(options, options.mistakes())
-
-
-def modbus_port(text: str) -> ModbusConnectionOptions:
-    """Read PORT, PORT@9600 or PORT@9600/8N1. Raises AnswerWrong."""
-    port, baud_rate, form = _line(text)
-    options = ModbusConnectionOptions(transport="serial", serial_port=port, baud_rate=baud_rate, format=form)
-    return _checked(options, options.mistakes())
-
-
-def serial_port(text: str) -> SerialConnectionOptions:
-    """Read PORT, PORT@9600 or PORT@9600/8N1. Raises AnswerWrong."""
-    port, baud_rate, form = _line(text)
-    options = SerialConnectionOptions(serial_port=port, baud_rate=baud_rate, format=form)
-    return _checked(options, options.mistakes())
-
-
-def broker(text: str, credential: str | None = None) -> MqttConnectionOptions:
-    """Read a broker's address; mqtt:// may be left out. Raises AnswerWrong."""
-    url = text.strip() if "://" in text else f"mqtt://{text.strip()}"
-    options = MqttConnectionOptions(url=url, credential=credential)
-    return _checked(options, options.mistakes())
-
-
-def _line(text: str) -> tuple[str, int, str]:
-    match = _PORT.fullmatch(text.strip())
-    if match is None:
-        raise AnswerWrong(f"{text!r} is no serial port; write /dev/ttyUSB0, or /dev/ttyUSB0@19200/8E1")
-    return _stable(match["port"]), int(match["baud"] or 9600), (match["format"] or "8N1").upper()
-
-
-def _stable(port: str) -> str:
-    """Return the name of a port that stays after the next start: its link in /dev/serial/by-id, where it has one."""
-    if not BY_ID.is_dir() or port.startswith(str(BY_ID)):
-        return port
-    links = sorted(link for link in BY_ID.iterdir() if link.resolve() == Path(port).resolve())
-    return str(links[0]) if links else port
-
-
-def _checked(answer: Answer, mistakes: Sequence[str]) -> Answer:
+def _checked(answer: str, mistakes: Sequence[str]) -> str:
     if mistakes:
         raise AnswerWrong("; ".join(mistakes))
+    return answer
+
+
+def head_of(site_id: str | None, name: str | None, time_zone: str | None, uri: str | None, *, asks: bool) -> DraftSite:
+    """Ask for what was not given, and check everything. Raises click.UsageError."""
+    if name is None and asks:
+        name = click.prompt("The site's name", default="Greenhouse")
+    suggested = suggested_id(name or "")
+    if site_id is None and not asks:
+        if not suggested:
+            raise click.UsageError("name the site: --site-id north-1, or --name")
+        site_id = suggested
+    told_id = answer_of(site_id, "Its id, in the names of streams", checked_site_id, suggested or "site")
+    return DraftSite(
+        site_id=told_id,
+        name=name or told_id,
+        time_zone=answer_of(
+            time_zone or (None if asks else local_time_zone()),
+            "Time zone",
+            checked_time_zone,
+            local_time_zone(),
+        ),
+        uri=answer_of(
+            uri or (None if asks else EVENT_STORE_URI),
+            "Event store",
+            checked_event_store_uri,
+            EVENT_STORE_URI,
+        ),
+    )
+
+
+def answer_of(given: str | None, question: str, check: Callable[[str], Answer], default: str) -> Answer:
+    """Check what was given, or ask until the answer is one. Raises click.UsageError."""
+
+    def checked(text: str) -> Answer:
+        try:
+            return check(text)
+        except AnswerWrong as error:
+            raise click.UsageError(str(error)) from error
+
+    if given is not None:
+        return checked(given)
+    answer: Answer = click.prompt(question, default=default or None, value_proc=checked)
     return answer

@@ -6,10 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from drivers import driver_kind
-from drivers.mqtt.options import MqttConnectionOptions
 from edge.cli import EXIT_FAILED, EXIT_TEMPORARY
 from edge.cli.commission.shown import judged
-from edge.cli.commission.visitor import as_visitor
 from edge.domain.driver import (
     ConnectionLost,
     DeviceUnreachable,
@@ -50,27 +48,17 @@ async def read_devices(
         for connection in settings.connections:
             devices = tuple(device for device in connection.devices if device in wanted)
             if devices:
-                part = replace(_visiting(connection), devices=devices, groups=())
+                part = replace(connection, devices=devices, groups=())
                 tasks.create_task(_read_connection(part, context, timeout_s, said), name=f"read {connection.id}")
     return {device.id: said[device.id] for device in wanted}
-
-
-def _visiting(connection: ConnectionSettings) -> ConnectionSettings:
-    """At a broker, come as somebody else than the daemon: its session, and what waits there for it, stay as they are.
-
-    Nothing is left behind, and what is not acknowledged here is not owed to anybody.
-    """
-    options = connection.options
-    return (
-        replace(connection, options=as_visitor(options)) if isinstance(options, MqttConnectionOptions) else connection
-    )
 
 
 async def _read_connection(
     connection: ConnectionSettings, context: DriverContext, timeout_s: float, said: dict[str, Said]
 ) -> None:
     try:
-        driver = driver_kind(connection.driver).create(connection, context)
+        kind = driver_kind(connection.driver)
+        driver = kind.create(kind.visiting(connection), context)
         async with driver.open():
             await _read_open(driver, connection, timeout_s, said)
     except DriverError as error:

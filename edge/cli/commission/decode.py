@@ -3,27 +3,27 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 import click
 
-from drivers.decoders.modbus_options import ModbusPointOptions, PointType, Table
+from drivers.decoders.modbus_options import ModbusPointOptions, PointType
 from drivers.decoders.modbus_point import PointCodec
 from drivers.decoders.registers import NUMBER_TYPES, WORD_ORDERS, WordOrder
 from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED
-from edge.cli.commission.by_hand import TABLES, Decoded, Given, decode_by_hand
-from edge.cli.commission.shown import lines, records
-from edge.cli.commission.site import log_errors_only
-from edge.cli.commission.typed import Undecodable, numbers_of
+from edge.cli.commission.shown import judged, lines, records
+from edge.cli.commission.site import hook_at_work, log_errors_only
+from edge.domain.by_hand import Given, RegisterTable, Undecodable, numbers_of
 from edge.domain.clock import rfc3339
 from edge.domain.event import Json
 from edge.domain.quantity import IDENTITY
-from edge.domain.reading import Reading
-from edge.domain.settings import DeviceSettings, PointSettings
+from edge.domain.reading import Reading, Sample
+from edge.domain.settings import PointSettings
 from edge.settings.problems import ConfigurationInvalid
-from edge.settings.specimen import ProfileUnknown, load_specimen
+from edge.settings.specimen import ProfileUnknown, Specimen, load_specimen
 
 REGISTER_TYPES = tuple(kind for kind in (*NUMBER_TYPES, "string"))
 
@@ -34,7 +34,7 @@ REGISTER_TYPES = tuple(kind for kind in (*NUMBER_TYPES, "string"))
 @click.option("--request", metavar="HEX|TEXT", help="What was asked: places a Modbus frame; 0D0! of SDI-12.")
 @click.option("--registers", metavar="305,546", help="Modbus registers, decimal or 0x.")
 @click.option("--start", type=click.IntRange(0, 0xFFFF), metavar="ADDRESS", help="Where the first register stands.")
-@click.option("--table", type=click.Choice(TABLES), help="In which table.")
+@click.option("--table", type=click.Choice(get_args(RegisterTable)), help="In which table.")
 @click.option("--line", metavar="TEXT", help=r"What a serial device said, with or without its end (\r\n).")
 @click.option("--topic", help="Where an MQTT message came.")
 @click.option("--payload", metavar="TEXT", help="What it held.")
@@ -54,7 +54,7 @@ def decode(
     request: str | None,
     registers: str | None,
     start: int | None,
-    table: Table | None,
+    table: RegisterTable | None,
     line: str | None,
     topic: str | None,
     payload: str | None,
@@ -71,7 +71,7 @@ def decode(
     """
     if context.invoked_subcommand is not None:
         return
-    device = _device(profile, folder, is_one=[frame, registers, line, payload].count(None) == 3)
+    specimen = _specimen(profile, folder, is_one=[frame, registers, line, payload].count(None) == 3)
     given = Given(
         frame=frame,
         registers=registers,
@@ -83,38 +83,23 @@ def decode(
         start=start,
         is_retained=retained,
         received_at_ms=None if received_at is None else _milliseconds(received_at),
-        with_unpublished=with_unpublished,
     )
-    _tell(device, given, as_json=as_json)
+    _tell(specimen, given, with_unpublished=with_unpublished, as_json=as_json)
 
 
 def _milliseconds(moment: datetime) -> int:
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _tell(device: DeviceSettings, given: Given, *, as_json: bool) -> None:
-    try:
-        samples = decode_by_hand(device, given)
-    except Undecodable as error:
-        _fail(error, as_json=as_json)
-    if as_json:
-        click.echo(json.dumps(_record(samples), indent=2, ensure_ascii=False))
-        return
-    for sample in samples:
-        if sample.measured_at_ms is not None:
-            click.echo(f"measured at {rfc3339(sample.measured_at_ms)} ({sample.origin})")
-        click.echo("\n".join(lines(sample.readings, device)))
-
-
-def _device(profile: str | None, folder: Path, *, is_one: bool) -> DeviceSettings:
-    log_errors_only()
+def _specimen(profile: str | None, folder: Path, *, is_one: bool) -> Specimen:
     """Return the profile's device. Raises click.UsageError, also if not just one thing is given to decode."""
+    log_errors_only()
     if profile is None:
         raise click.UsageError("name a --profile, or use `decode modbus`")
     if not is_one:
         raise click.UsageError("give one of --frame, --registers, --line, --payload")
     try:
-        return load_specimen(profile, folder).device
+        return load_specimen(profile, folder)
     except ProfileUnknown as error:
         raise click.UsageError(str(error)) from error
     except ConfigurationInvalid as error:
@@ -122,12 +107,47 @@ def _device(profile: str | None, folder: Path, *, is_one: bool) -> DeviceSetting
         sys.exit(EXIT_CONFIGURATION)
 
 
-def _record(samples: Sequence[Decoded]) -> dict[str, Json]:
+def _decoded(specimen: Specimen, given: Given, *, with_unpublished: bool) -> list[Sample]:
+    """Decode as the device's driver would; the published points, as the daemon would report them. Raises Undecodable."""
+    kind, device = specimen.kind, specimen.device
+    if kind.decode is None:
+        raise Undecodable(f"{device.id} has the driver {kind.name!r}: there is nothing to decode")
+    with hook_at_work(kind.name, "decode"):
+        samples = kind.decode(device, given)
+        for sample in samples:
+            sample.check()
+        published = [judged(device, sample.readings) for sample in samples]
+    shown = [
+        {**sample.readings, **readings} if with_unpublished else readings
+        for sample, readings in zip(samples, published, strict=True)
+    ]
+    told = [replace(sample, readings=readings) for sample, readings in zip(samples, shown, strict=True) if readings]
+    if not told:
+        silent = ", ".join(dict.fromkeys(point_id for sample in samples for point_id in sample.readings))
+        raise Undecodable(f"this says only what {device.id} does not publish: {silent}; --all shows it")
+    return told
+
+
+def _tell(specimen: Specimen, given: Given, *, with_unpublished: bool, as_json: bool) -> None:
+    try:
+        samples = _decoded(specimen, given, with_unpublished=with_unpublished)
+    except Undecodable as error:
+        _fail(error, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(_record(samples), indent=2, ensure_ascii=False))
+        return
+    for sample in samples:
+        if sample.measured_at_ms is not None:
+            click.echo(f"measured at {rfc3339(sample.measured_at_ms)} ({sample.origin.value})")
+        click.echo("\n".join(lines(sample.readings, specimen.device)))
+
+
+def _record(samples: Sequence[Sample]) -> dict[str, Json]:
     """Each sample with its own time and origin; `readings`, at the top, are those of the last one."""
     told: list[Json] = [
         {
             "measuredAt": None if sample.measured_at_ms is None else rfc3339(sample.measured_at_ms),
-            "origin": sample.origin,
+            "origin": sample.origin.value,
             "readings": records(sample.readings),
         }
         for sample in samples

@@ -5,36 +5,12 @@ Text from outside (names, topics) is escaped wherever it stands: in a value as T
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
 
+from edge.domain.commissioning import DraftConnection, DraftDevice, TomlValue
 from edge.domain.event_store_uri import needs_credential
 
-TomlValue: TypeAlias = str | int | float | bool | Sequence[str]
-
 _WIDTH = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class DraftDevice:
-    """A device that was found, or a group of them."""
-
-    # In the order of the file; `id` first.
-    keys: Mapping[str, TomlValue]
-    # Sentences that stand above it.
-    comments: Sequence[str] = ()
-    is_group: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class DraftConnection:
-    """A wire, host or broker."""
-
-    keys: Mapping[str, TomlValue]
-    devices: Sequence[DraftDevice] = ()
-    comments: Sequence[str] = ()
-    # What a device of it would look like; shown where there is none.
-    example: Mapping[str, TomlValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

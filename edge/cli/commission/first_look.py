@@ -1,107 +1,90 @@
 """The connections of a site on its first day: from what a person names to what stands in the file, with a look or without."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from drivers.modbus.options import ModbusConnectionOptions
-from drivers.mqtt.options import MqttConnectionOptions
-from drivers.serial.options import SerialConnectionOptions
-from edge.cli.commission import heard, overheard
-from edge.cli.commission.draft import DraftConnection
-from edge.cli.commission.drafting import Choose, Ids, PortFound, broker_draft, modbus_draft, port_draft
-from edge.cli.commission.progress import progress
-from edge.cli.commission.survey import Tick, look_at_port, look_at_topics, look_for_units
+from drivers import DriverUnknown
+from edge.cli.commission.looking import progress
+from edge.cli.commission.site import hook
+from edge.domain.commissioning import DraftConnection, FirstDay, Look, Survey
+from edge.domain.device_group import identifier_part
 from edge.domain.driver import DriverContext, DriverError
+from edge.domain.fit import Fit
+from edge.domain.identifier import IDENTIFIER_LENGTH_MAX, is_identifier
 from edge.domain.settings import DeviceSettings
 from edge.settings.specimen import load_specimens
 
-ConnectionOptions = ModbusConnectionOptions | SerialConnectionOptions | MqttConnectionOptions
+# Asks a person which profile it is, best first; returns None for none of them.
+Choose = Callable[[str, Sequence[Fit]], Fit | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """How to look."""
+class Named:
+    """A connection as a person named it."""
 
-    # False = not at all.
-    scan: bool
-    units: Sequence[int]
-    timeout_ms: int
-    seconds: float
+    driver: str
+    day: FirstDay
+    options: object
+    # Without a look.
+    draft: DraftConnection
+
+
+class Ids:
+    """Gives each device of a site an id of its own."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def new(self, word: str) -> str:
+        """Return an id made of this word."""
+        name = identifier_part(word)[: IDENTIFIER_LENGTH_MAX - 4].strip("-_")
+        name = name if is_identifier(name) else "device"
+        numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(self._taken) + 2))
+        found = next(candidate for candidate in numbered if candidate not in self._taken)
+        self._taken.add(found)
+        return found
+
+
+def best(_what: str, fits: Sequence[Fit]) -> Fit | None:
+    """Take the first: nobody is there to be asked."""
+    return fits[0] if fits else None
 
 
 class FirstLook:
     """Drafts one connection after the other; ids are given once in the whole site."""
 
-    def __init__(self, wishes: Wishes, context: DriverContext, choose: Choose) -> None:
-        self._wishes = wishes
+    def __init__(self, context: DriverContext, choose: Choose) -> None:
         self._context = context
         self._choose = choose
         self._ids = Ids()
         self._connection_ids = Ids()
         # Connections that could not be looked at, and why.
-        self.troubles: dict[str, DriverError] = {}
+        self.troubles: dict[str, DriverError | DriverUnknown] = {}
 
-    async def draft(self, options: ConnectionOptions) -> DraftConnection:
-        """Draft a connection. One that cannot be opened is drafted without devices."""
-        if isinstance(options, ModbusConnectionOptions):
-            return await self._modbus(options)
-        if isinstance(options, SerialConnectionOptions):
-            return await self._port(options)
-        return await self._broker(options)
-
-    async def _modbus(self, options: ModbusConnectionOptions) -> DraftConnection:
-        connection_id = self._connection_ids.new("rs485" if options.transport == "serial" else "modbus")
-        found = []
-        with self._look(connection_id, f"units at {options.where}", len(self._wishes.units)) as tick:
-            if tick is not None:
-                found = await look_for_units(
-                    options,
-                    self._wishes.units,
-                    timeout_ms=self._wishes.timeout_ms,
-                    models=self._models("modbus"),
-                    tick=tick,
-                )
-        return modbus_draft(connection_id, options, found, ids=self._ids, choose=self._choose)
-
-    async def _port(self, options: SerialConnectionOptions) -> DraftConnection:
-        connection_id = self._connection_ids.new("serial")
-        found = PortFound()
-        steps = heard.steps_of(self._wishes.seconds)
-        with self._look(connection_id, f"listening at {options.serial_port}", steps) as tick:
-            if tick is not None:
-                found = await look_at_port(
-                    options, self._context, seconds=self._wishes.seconds, models=self._models("serial"), tick=tick
-                )
-        return port_draft(connection_id, options, found, ids=self._ids, choose=self._choose)
-
-    async def _broker(self, options: MqttConnectionOptions) -> DraftConnection:
-        connection_id = self._connection_ids.new("broker")
-        messages = []
-        steps = overheard.steps_of(self._wishes.seconds)
-        with self._look(connection_id, f"listening at {options.url}", steps) as tick:
-            if tick is not None:
-                messages = await look_at_topics(options, self._context, seconds=self._wishes.seconds, tick=tick)
-        return broker_draft(
-            connection_id,
-            options,
-            messages,
-            models=self._models("mqtt") if messages else [],
-            time_zone=self._context.time_zone,
-            ids=self._ids,
-        )
-
-    @contextmanager
-    def _look(self, connection_id: str, what: str, steps: int) -> Iterator[Tick | None]:
-        """Show progress at a terminal. Gives None where nobody wants to look; what goes wrong is kept in `troubles`."""
-        if not self._wishes.scan:
-            yield None
-            return
-        with progress(steps, what) as bar:
+    async def draft(self, named: Named, survey: Survey | None) -> DraftConnection:
+        """Draft a connection. One that cannot be opened, or whose driver breaks over it, is drafted without devices."""
+        draft = named.draft
+        connection_id = self._connection_ids.new(draft.name)
+        if survey is not None:
             try:
-                yield lambda: bar.update(1)
-            except DriverError as error:
+                with hook(named.driver, "first_day"):
+                    draft = await self._seen(named.driver, survey)
+            except (DriverError, DriverUnknown) as error:
                 self.troubles[connection_id] = error
+        return replace(draft, keys={"id": connection_id, "driver": named.driver, **draft.keys})
+
+    async def _seen(self, driver: str, survey: Survey) -> DraftConnection:
+        """Look, and show progress at a terminal."""
+        with progress(survey.steps, survey.what) as bar:
+            return await survey.run(
+                Look(
+                    context=self._context,
+                    models=lambda: self._models(driver),
+                    choose=self._choose,
+                    new_id=self._ids.new,
+                    tick=lambda: bar.update(1),
+                )
+            )
 
     def _models(self, driver: str) -> Sequence[DeviceSettings]:
         return [specimen.device for specimen in load_specimens(driver, self._context.folder)]

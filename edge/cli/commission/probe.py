@@ -2,28 +2,30 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from drivers import driver_kind
 from drivers.decoders.guess import Guess, GuessedRegister, guess
-from drivers.decoders.modbus_options import BIT_TABLES, Table
-from drivers.modbus.options import ModbusConnectionOptions
+from drivers.decoders.modbus_options import BIT_TABLES
 from edge.cli import EXIT_FAILED, EXIT_TEMPORARY
-from edge.cli.commission.by_hand import TABLES
-from edge.cli.commission.probing import BLOCK_LENGTH, Stretch, joined, read_range
-from edge.cli.commission.progress import progress
-from edge.cli.commission.site import connection_of, load, log_errors_only
-from edge.cli.commission.typed import Undecodable, numbers_of
+from edge.cli.commission.looking import progress
+from edge.cli.commission.site import connection_of, hook_at_work, load, log_errors_only
+from edge.domain.by_hand import RegisterTable, Undecodable, numbers_of
+from edge.domain.commissioning import RegisterRange, Stretch
 from edge.domain.driver import DeviceUnreachable, DriverError
 from edge.domain.event import Json
 from edge.domain.settings import ConnectionSettings
 from edge.operate.threads import run_leaving_threads
 
+TABLES = get_args(RegisterTable)
 REGISTERS_MAX = 2000
+# What most devices give at once.
+REGISTERS = 32
 # Types in which neither words nor bytes can be exchanged are named without an order.
 PLAIN_ORDER = "ABCD"
 
@@ -37,7 +39,7 @@ PLAIN_ORDER = "ABCD"
 @click.option(
     "--count",
     type=click.IntRange(1, REGISTERS_MAX),
-    default=BLOCK_LENGTH,
+    default=REGISTERS,
     show_default=True,
     help="How many registers.",
 )
@@ -50,7 +52,7 @@ def probe(
     connection_id: str | None,
     *,
     unit: int,
-    table: Table,
+    table: RegisterTable,
     start: int,
     count: int,
     timeout_ms: int | None,
@@ -71,8 +73,8 @@ def probe(
     else:
         if start + count > 0x10000:
             raise click.UsageError(f"from {start} on there are only {0x10000 - start} addresses")
-        connection = connection_of(load(site_file), connection_id)
-        stretches = _read(_options(connection, timeout_ms), unit, table, range(start, start + count))
+        wanted = RegisterRange(unit=unit, table=table, start=start, count=count, timeout_ms=timeout_ms)
+        stretches = _read(connection_of(load(site_file), connection_id), wanted)
     if as_json:
         click.echo(json.dumps(_record(stretches, unit, table), indent=2, ensure_ascii=False))
     else:
@@ -88,32 +90,46 @@ def _typed(text: str, start: int) -> Stretch:
     return Stretch(address=start, count=len(numbers), values=numbers)
 
 
-def _options(connection: ConnectionSettings, timeout_ms: int | None) -> ModbusConnectionOptions:
-    options = connection.options
-    if not isinstance(options, ModbusConnectionOptions):
-        raise click.UsageError(f"{connection.id} has the driver {connection.driver!r}; only Modbus has registers")
-    return options if timeout_ms is None else replace(options, response_timeout_ms=timeout_ms)
-
-
-def _read(options: ModbusConnectionOptions, unit: int, table: Table, addresses: range) -> list[Stretch]:
+def _read(connection: ConnectionSettings, wanted: RegisterRange) -> list[Stretch]:
+    read = driver_kind(connection.driver).probe
+    if read is None:
+        raise click.UsageError(f"{connection.id} has the driver {connection.driver!r}, which has no registers")
     try:
-        return joined(run_leaving_threads(_carried_out(options, unit, table, addresses)))
+        with hook_at_work(connection.driver, "probe"):
+            return joined(run_leaving_threads(_carried_out(read(connection, wanted), wanted.count)))
     except DriverError as error:
         click.echo(error, err=True)
         hint = "; `scan` shows which units do" if isinstance(error, DeviceUnreachable) else ""
-        click.echo(f"unit {unit} could not be read{hint}", err=True)
+        click.echo(f"unit {wanted.unit} could not be read{hint}", err=True)
         sys.exit(EXIT_TEMPORARY)
 
 
-async def _carried_out(options: ModbusConnectionOptions, unit: int, table: Table, addresses: range) -> list[Stretch]:
+async def _carried_out(reading: AsyncGenerator[Stretch, None], count: int) -> list[Stretch]:
     stretches: list[Stretch] = []
-    reading = read_range(options, unit, table, start=addresses.start, count=len(addresses))
-    with progress(len(addresses), "addresses") as bar:
+    with progress(count, "addresses") as bar:
         async with aclosing(reading) as parts:
             async for stretch in parts:
                 bar.update(stretch.count)
                 stretches.append(stretch)
     return stretches
+
+
+def joined(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Join neighbours: a value may lie across two requests; refusals with the same words are one."""
+    rows: list[Stretch] = []
+    for stretch in sorted(stretches, key=lambda each: each.address):
+        last = rows[-1] if rows else None
+        is_next = last is not None and last.address + last.count == stretch.address and last.refusal == stretch.refusal
+        if last is not None and is_next:
+            rows[-1] = Stretch(
+                address=last.address,
+                count=last.count + stretch.count,
+                values=(*last.values, *stretch.values),
+                refusal=last.refusal,
+            )
+        else:
+            rows.append(stretch)
+    return rows
 
 
 def _page(stretches: Sequence[Stretch], *, with_all: bool) -> Iterator[str]:
@@ -171,7 +187,7 @@ def _value(way: Guess) -> str:
     return "-" if way.value is None else str(way.value)
 
 
-def _record(stretches: Sequence[Stretch], unit: int, table: Table) -> dict[str, Json]:
+def _record(stretches: Sequence[Stretch], unit: int, table: RegisterTable) -> dict[str, Json]:
     rows: list[Json] = []
     refused: list[Json] = []
     for stretch in stretches:

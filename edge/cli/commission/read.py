@@ -11,13 +11,16 @@ from edge.cli import EXIT_FAILED, EXIT_TEMPORARY, EXIT_USAGE
 from edge.cli.commission.asking import Said, read_devices
 from edge.cli.commission.shown import lines, records
 from edge.cli.commission.site import context_of, load, log_errors_only
-from edge.cli.commission.through import read_through
-from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonRefused, DaemonSilent, find_daemon
+from edge.control.client import DaemonAmbiguous, DaemonNotFound, DaemonRefused, DaemonSilent, ask, find_daemon
+from edge.control.places import DaemonNote
+from edge.domain.reading import Quality, Reading, Reason
 from edge.domain.settings import DeviceSettings, Settings
 from edge.operate.threads import run_leaving_threads
 
 # What a device that speaks by itself is waited for.
 TIMEOUT_S = 15.0
+# Beyond the time that the devices get: the daemon answers even when none of them does.
+MARGIN_S = 10.0
 
 
 @click.command()
@@ -78,6 +81,36 @@ def _wanted(settings: Settings, device_ids: Sequence[str]) -> list[DeviceSetting
         if device_id not in devices:
             raise click.UsageError(f"there is no device {device_id!r}; there are: {', '.join(devices)}")
     return [devices[device_id] for device_id in dict.fromkeys(device_ids or devices)]
+
+
+def read_through(note: DaemonNote, wanted: Sequence[DeviceSettings], timeout_s: float) -> dict[str, Said]:
+    """Ask the daemon to read the devices now. Raises DaemonSilent, DaemonRefused."""
+    asked = [device.id for device in wanted]
+    answer = ask(note, "read", arguments={"devices": asked, "timeoutS": timeout_s}, timeout_s=timeout_s + MARGIN_S)
+    devices = answer["devices"] if isinstance(answer, Mapping) else {}
+    assert isinstance(devices, Mapping)
+    return {device.id: _said(devices.get(device.id)) for device in wanted}
+
+
+def _said(told: object) -> Said:
+    if not isinstance(told, Mapping):
+        # The site file was changed since the daemon read it.
+        return Said(error="the running daemon does not know this device; restart it", code=EXIT_TEMPORARY)
+    readings = told.get("readings")
+    if not isinstance(readings, Mapping):
+        return Said(error=str(told.get("error", "")), code=EXIT_TEMPORARY)
+    return Said(readings={point_id: _reading(record) for point_id, record in readings.items()})
+
+
+def _reading(record: Mapping[str, object]) -> Reading:
+    value, unit, reason = record["value"], record["unit"], record["reason"]
+    assert value is None or isinstance(value, bool | int | float | str)
+    return Reading(
+        value=value,
+        unit=None if unit is None else str(unit),
+        quality=Quality(str(record["quality"])),
+        reason=None if reason is None else Reason(str(reason)),
+    )
 
 
 def _tell(wanted: Sequence[DeviceSettings], said: Mapping[str, Said], *, as_json: bool) -> None:

@@ -2,22 +2,19 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 import click
 
+from drivers import driver_kind
 from edge.cli import EXIT_FAILED, EXIT_TEMPORARY
-from edge.cli.commission.found import Found, Search, Wishes, search_of
-from edge.cli.commission.progress import progress
-from edge.cli.commission.site import connection_of, context_of, load, log_errors_only
+from edge.cli.commission.looking import LISTEN_S, UNIT_TIMEOUT_MS, checked_units, progress
+from edge.cli.commission.site import connection_of, context_of, hook_at_work, load, log_errors_only
+from edge.domain.commissioning import Found, Search, Wishes
 from edge.domain.driver import ConnectionLost, DriverContext, DriverError
 from edge.operate.threads import run_leaving_threads
-
-# Most devices answer within 100 ms, the slowest of the catalogue (an energy meter) within 200.
-UNIT_TIMEOUT_MS = 250
-LISTEN_S = 15.0
 
 
 @click.command()
@@ -58,17 +55,23 @@ def scan(
     log_errors_only()
     settings = load(site_file)
     connection = connection_of(settings, connection_id)
-    search = search_of(connection, Wishes(units=units, timeout_ms=timeout_ms, seconds=seconds))
+    plan = driver_kind(connection.driver).scan
+    if plan is None:
+        raise click.UsageError(f"{connection.id} has the driver {connection.driver!r}: there is nothing to look for")
+    wishes = Wishes(units=checked_units(units), timeout_ms=timeout_ms, seconds=seconds)
     try:
-        rows = run_leaving_threads(_carried_out(search, context_of(settings, credentials_dir)))
+        with hook_at_work(connection.driver, "scan"):
+            search = plan(connection, wishes)
+            rows = run_leaving_threads(_carried_out(search, context_of(settings, credentials_dir)))
+            found = [{"name": row.name, "answer": row.answer, "device": row.device_id or None} for row in rows]
+            shown = [*_lines(rows, search)]
     except DriverError as error:
         click.echo(f"{connection_id}: {error}", err=True)
         sys.exit(EXIT_TEMPORARY if isinstance(error, ConnectionLost) else EXIT_FAILED)
     if as_json:
-        found = [{"name": row.name, "answer": row.answer, "device": row.device_id or None} for row in rows]
         click.echo(json.dumps({"connection": connection_id, "found": found}, indent=2, ensure_ascii=False))
     else:
-        _tell(rows, search)
+        click.echo("\n".join(shown))
     sys.exit(0 if rows else EXIT_FAILED)
 
 
@@ -83,9 +86,9 @@ async def _carried_out(search: Search, context: DriverContext) -> list[Found]:
     return rows
 
 
-def _tell(rows: Sequence[Found], search: Search) -> None:
+def _lines(rows: Sequence[Found], search: Search) -> Iterator[str]:
     width = max((len(row.name) for row in rows), default=0)
     for row in rows:
         device = f"  = {row.device_id}" if row.device_id else ""
-        click.echo(f"{row.name:<{width}}  {row.answer}{device}")
-    click.echo(f"{len(rows) or 'no'} {search.rows_are} ({search.effort})")
+        yield f"{row.name:<{width}}  {row.answer}{device}"
+    yield f"{len(rows) or 'no'} {search.rows_are} ({search.effort})"

@@ -1,13 +1,19 @@
 """What the commissioning verbs need of a site file: its settings, a connection of it, and what its drivers may know."""
 
+import asyncio
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from edge.cli import EXIT_CONFIGURATION
-from edge.domain.driver import DriverContext, DriverMisconfigured
+from drivers import DriverUnknown, foreign_code
+from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED
+from edge.domain.by_hand import Undecodable
+from edge.domain.commissioning import AnswerWrong, WishImpossible
+from edge.domain.driver import DriverContext, DriverError, DriverMisconfigured
 from edge.domain.settings import ConnectionSettings, Settings
 from edge.operate.logs import configure_logs
 from edge.settings.credentials import CredentialMissing, credential
@@ -54,3 +60,26 @@ def outside_context(gateway_id: str, time_zone: str, folder: Path, credentials_d
             raise DriverMisconfigured(str(error)) from error
 
     return DriverContext(gateway_id=gateway_id, time_zone=time_zone, folder=folder, credential=look_up)
+
+
+@contextmanager
+def hook(driver: str, name: str) -> Iterator[None]:
+    """Run a hook of a driver. What a hook may raise passes; a third party's bug becomes DriverUnknown, which names it."""
+    usual = (asyncio.CancelledError, DriverError, WishImpossible, AnswerWrong, Undecodable)
+    with foreign_code(driver, f"broke on its hook {name}", passing=usual):
+        yield
+
+
+@contextmanager
+def hook_at_work(driver: str, name: str) -> Iterator[None]:
+    """Run a hook of a driver; a wish that cannot be is a usage error, and a third party's bug ends the verb."""
+    try:
+        with hook(driver, name):
+            yield
+    except WishImpossible as error:
+        if not error.wish:
+            raise click.UsageError(str(error)) from error
+        raise click.BadParameter(str(error), param_hint=f"--{error.wish.replace('_', '-')}") from error
+    except DriverUnknown as error:
+        click.echo(error, err=True)
+        sys.exit(EXIT_FAILED)

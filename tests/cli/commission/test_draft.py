@@ -5,7 +5,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.cli.commission.draft import DraftConnection, DraftDevice, DraftSite, site_text
+from edge.cli.commission.draft import DraftSite, site_text
+from edge.domain.commissioning import DraftConnection, DraftDevice
 from edge.domain.settings import Settings
 from edge.settings.site import SiteReader, load_settings
 
@@ -31,6 +32,7 @@ def draft(*connections: DraftConnection, name: str = "North house") -> DraftSite
 
 def broker(*devices: DraftDevice, comments: tuple[str, ...] = ()) -> DraftConnection:
     return DraftConnection(
+        name="broker",
         keys={"id": "broker", "driver": "mqtt", "url": "mqtt://broker.local"},
         devices=devices,
         comments=comments,

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli.commission.probing import Stretch, joined
+from edge.cli.commission.probe import joined
+from edge.domain.commissioning import Stretch
 from fakes.background import beside
 from fakes.command_line import site_file, told, typed
 from fakes.modbus_peer import Hang, Request, Send, misbehaving_peer

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli.commission.units import units_of
+from edge.cli.commission.looking import units_of
 from fakes.background import beside
 from fakes.command_line import site_file, told, typed
 from fakes.modbus_peer import Close, Hang, Hold, Request, Send, misbehaving_peer

@@ -14,19 +14,20 @@ from drivers.decoders.sdi12 import measurement
 from drivers.modbus.options import ModbusDeviceOptions
 from drivers.mqtt.device import DeviceMessages, Message
 from drivers.mqtt.options import MqttDeviceOptions
+from drivers.mqtt.simulate import simulated_publishers
 from drivers.serial.decoders import create_decoder
 from drivers.serial.options import SerialDeviceOptions
 from drivers.serial.points import DevicePoints
+from drivers.serial.simulate import simulated_instruments
 from drivers.simulation import mqtt_messages
 from drivers.simulation.faults import Fault
 from drivers.simulation.greenhouse import Greenhouse
 from drivers.simulation.instruments import instruments, is_served
 from drivers.simulation.line import Speaker
-from drivers.simulation.mqtt_messages import Moment
+from drivers.simulation.mqtt_messages import Moment, MqttDevice
 from drivers.simulation.register_map import RegisterMap
 from drivers.simulation.sensors import COMPASS, Sensors, SimulatedDevice
 from drivers.simulation.site import Shown, SimulatedSite
-from edge.cli.served import ServedPort, ServedTopics, served
 from edge.domain.reading import Quality, Reading, Value
 from edge.domain.settings import DeviceSettings, Settings
 from edge.settings.profile import packaged_profiles
@@ -83,13 +84,12 @@ def readings_of(settings: Settings, shown: Shown) -> Mapping[str, Reading]:
     (device,) = connection.devices
     if isinstance(device.options, ModbusDeviceOptions):
         return modbus_readings(device, shown)
-    item = served(connection)
-    if isinstance(item, ServedPort):
-        party = instruments(item.devices, StillSite(shown))
+    if isinstance(device.options, SerialDeviceOptions):
+        party = instruments(simulated_instruments(connection), StillSite(shown))
         return serial_readings(device, party)
-    assert isinstance(item, ServedTopics)
     assert isinstance(device.options, MqttDeviceOptions)
-    return mqtt_readings(device, item, shown)
+    (publisher,) = simulated_publishers(connection)
+    return mqtt_readings(device, publisher, shown)
 
 
 def modbus_readings(device: DeviceSettings, shown: Shown) -> Mapping[str, Reading]:
@@ -139,11 +139,11 @@ def answered(dialogue: Dialogue[Fields], speaker: Speaker) -> Fields:
         return fields
 
 
-def mqtt_readings(device: DeviceSettings, item: ServedTopics, shown: Shown) -> Mapping[str, Reading]:
+def mqtt_readings(device: DeviceSettings, publisher: MqttDevice, shown: Shown) -> Mapping[str, Reading]:
     decoder = DeviceMessages(device, time_zone="Europe/Amsterdam")
     moment = Moment(now_ms=NOW_MS, time_zone="Europe/Amsterdam", number=7)
     readings: dict[str, Reading] = {}
-    for outgoing in mqtt_messages.messages(item.devices[0], shown, moment):
+    for outgoing in mqtt_messages.messages(publisher, shown, moment):
         message = Message(topic=outgoing.topic, payload=outgoing.payload, received_at_ms=NOW_MS + 50)
         for sample in decoder.decode(message):
             assert sample.measured_at_ms is None or abs(sample.measured_at_ms - NOW_MS) < 1001
@@ -152,10 +152,10 @@ def mqtt_readings(device: DeviceSettings, item: ServedTopics, shown: Shown) -> M
 
 
 def is_left_out(settings: Settings) -> bool:
-    item = served(settings.connections[0])
-    if isinstance(item, ServedPort):
-        return not is_served(item.devices[0])
-    return isinstance(item, ServedTopics) and not mqtt_messages.is_served(item.devices[0])
+    (connection,) = settings.connections
+    if connection.driver == "serial":
+        return not all(map(is_served, simulated_instruments(connection)))
+    return connection.driver == "mqtt" and not all(map(mqtt_messages.is_served, simulated_publishers(connection)))
 
 
 def shown_of(device: DeviceSettings, fault: Fault | None = None) -> Shown:

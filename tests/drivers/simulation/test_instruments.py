@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from drivers.decoders.sdi12 import checksum
 from drivers.serial.driver import SerialDriver
+from drivers.serial.simulate import simulated_instruments
 from drivers.simulation import ezo_circuit, sdi12_bus
 from drivers.simulation.faults import Fault
 from drivers.simulation.instruments import instruments
 from drivers.simulation.line import Speaker
 from drivers.simulation.pty_line import open_line
 from drivers.simulation.raw_values import inverted, polynomial, written
-from edge.cli.served import ServedPort, served
 from edge.domain.driver import DeviceUnreachable, DriverContext, MalformedResponse
 from edge.domain.reading import Reading, Value
 from edge.domain.settings import ConnectionSettings
@@ -57,9 +57,7 @@ def connection(port: str, *devices: str) -> ConnectionSettings:
 
 
 def speaker(site: ChosenSite, *devices: str) -> Speaker:
-    item = served(connection("/dev/p", *devices))
-    assert isinstance(item, ServedPort)
-    return instruments(item.devices, site)
+    return instruments(simulated_instruments(connection("/dev/p", *devices)), site)
 
 
 def said(speaker: Speaker, data: bytes) -> bytes:

@@ -12,12 +12,12 @@ import pytest
 from drivers.decoders.json_path import parse_path
 from drivers.mqtt.device import DeviceMessages, Message
 from drivers.mqtt.driver import MqttDriver
+from drivers.mqtt.simulate import simulated_publishers
 from drivers.simulation import broker as broker_module
 from drivers.simulation.broker import open_broker
 from drivers.simulation.faults import MQTT_FAULTS, Fault
 from drivers.simulation.mqtt_messages import Outgoing, _placed
 from drivers.simulation.mqtt_publisher import KEPT_MAX, MqttVoice, publishing
-from edge.cli.served import ServedTopics, served
 from edge.domain.driver import DeviceUnreachable, DriverContext
 from edge.domain.reading import Origin, Reason, Sample
 from edge.domain.settings import ConnectionSettings
@@ -55,11 +55,10 @@ class Listener:
 
     def __init__(self, folder: Path, device: str) -> None:
         settings = connection(folder, device)
-        item = served(settings)
-        assert isinstance(item, ServedTopics)
+        (publisher,) = simulated_publishers(settings)
         self.site = site()
         self.site.chosen.clear()
-        self.voice = MqttVoice(item.devices[0], self.site, time_zone="Europe/Amsterdam")
+        self.voice = MqttVoice(publisher, self.site, time_zone="Europe/Amsterdam")
         self.decoder = DeviceMessages(settings.devices[0], time_zone="Europe/Amsterdam")
         self.presence: list[bool] = []
 
@@ -206,9 +205,7 @@ async def test_the_driver_hears_the_devices_and_the_newcomer_of_a_group(tmp_path
     async with open_broker(listen="127.0.0.1") as broker:
         assert broker is not None
         settings = connection(tmp_path, TASMOTA, LORA, url=broker.url, groups=groups)
-        item = served(settings)
-        assert isinstance(item, ServedTopics)
-        voices = [MqttVoice(device, site()) for device in item.devices]
+        voices = [MqttVoice(device, site()) for device in simulated_publishers(settings)]
         site().chosen.clear()
         driver = MqttDriver(settings, DriverContext())
         heard: dict[str, Sample] = {}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.cli.commission.typed import Undecodable, bytes_of, line_of, numbers_of
+from edge.domain.by_hand import Undecodable, bytes_of, line_of, numbers_of
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from drivers.mqtt.device import DeviceMessages, Message
+from drivers.mqtt.listen import overhear, steps_of
 from drivers.mqtt.newcomers import group_patterns
 from drivers.mqtt.options import MqttConnectionOptions
 from drivers.mqtt.topics import FilterTree, matches
-from edge.cli.commission.found import Found, Search
-from edge.cli.commission.overheard import overhear, steps_of
+from edge.domain.commissioning import Found, Search, Wishes
 from edge.domain.device_group import member_id
 from edge.domain.driver import DriverContext
 from edge.domain.settings import ConnectionSettings, DeviceGroup
@@ -19,13 +19,13 @@ PAYLOAD_SHOWN_MAX = 60
 OWNERS_SHOWN_MAX = 3
 
 
-def search_topics(connection: ConnectionSettings, *, seconds: float) -> Search:
+def search_topics(connection: ConnectionSettings, wishes: Wishes) -> Search:
     """Return the search for topics: the broker is listened to, as a client of its own."""
     return Search(
         rows_are="topics",
-        effort=f"listened for {seconds:g} s",
-        steps=steps_of(seconds),
-        run=lambda context: _topics(connection, context, seconds),
+        effort=f"listened for {wishes.seconds:g} s",
+        steps=steps_of(wishes.seconds),
+        run=lambda context: _topics(connection, context, wishes.seconds),
     )
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from drivers.mqtt.options import TOPIC_PLACE, MqttDeviceOptions
+from drivers.mqtt.speakers import Speaker
 from drivers.mqtt.topics import ALL_LEVELS, NAME, NAME_AT_ANY_DEPTH, ONE_LEVEL, topic_pattern
-from edge.cli.commission.fit_topics import Speaker
 from edge.domain.device_group import NAME_PLACE, identifier_part
 from edge.domain.identifier import is_identifier
 from edge.domain.settings import DeviceSettings

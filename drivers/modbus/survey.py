@@ -1,13 +1,17 @@
-"""Which packaged profiles fit a Modbus unit that nobody has described."""
+"""A first look at a Modbus connection: who answers, and which packaged profiles fit a unit that no file describes."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 from drivers.decoders.modbus_device import DeviceCodec, ReadBlock
-from drivers.modbus.options import ModbusDeviceOptions, ModbusPointOptions
+from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions, ModbusPointOptions
 from drivers.modbus.plan import Block, plan_blocks
-from drivers.modbus.wire import RequestRefused, Wire
-from edge.cli.commission.fit import Fit, best_first, good_values, published_count
-from edge.domain.driver import DeviceUnreachable, MalformedResponse
+from drivers.modbus.scan import ask_units
+from drivers.modbus.wire import RequestRefused, Wire, open_wire
+from edge.domain.commissioning import DraftConnection, DraftDevice, Look, Wishes
+from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse
+from edge.domain.fit import Fit, best_first, good_values, guessed, published_count
 from edge.domain.reading import Reading
 from edge.domain.settings import DeviceSettings
 
@@ -15,6 +19,61 @@ from edge.domain.settings import DeviceSettings
 BLOCKS_MAX = 3
 # Some devices say nothing instead of refusing. Each such question costs a response time-out, on a bus for everybody.
 SILENCES_MAX = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitFound:
+    """A Modbus unit that answers."""
+
+    unit: int
+    answer: str
+    # Profiles that fit it, best first.
+    fits: Sequence[Fit] = ()
+
+
+async def look_for_units(
+    draft: DraftConnection, options: ModbusConnectionOptions, wishes: Wishes, look: Look
+) -> DraftConnection:
+    """Ask each unit, and those that answer what each model would be asked. Raises ConnectionLost."""
+    models = look.models()
+    answers = {}
+    async with aclosing(ask_units(options, wishes.units, timeout_ms=wishes.timeout_ms)) as asked:
+        async for unit, answer in asked:
+            look.tick()
+            if answer:
+                answers[unit] = answer
+    brisk = replace(options, response_timeout_ms=wishes.timeout_ms)
+    found = [
+        UnitFound(unit=unit, answer=answer, fits=await _fits(brisk, unit, models)) for unit, answer in answers.items()
+    ]
+    return with_units(draft, found, look)
+
+
+def with_units(draft: DraftConnection, found: Sequence[UnitFound], look: Look) -> DraftConnection:
+    """Add a device for each unit that some profile fits, and a comment for each other one."""
+    devices, comments = [], []
+    for unit in found:
+        fit = look.choose(f"unit {unit.unit}", unit.fits)
+        if fit is None:
+            why = "no profile was chosen" if unit.fits else "no profile of the package fits"
+            comments.append(f"Unit {unit.unit} answered ({unit.answer}); {why}: see `greenhouse-edge probe`.")
+            continue
+        name = look.new_id(f"{fit.profile}-{unit.unit}")
+        devices.append(
+            DraftDevice(
+                keys={"id": name, "profile": fit.profile, "address": unit.unit}, comments=[guessed(fit, unit.fits)]
+            )
+        )
+    return replace(draft, devices=devices, comments=comments)
+
+
+async def _fits(options: ModbusConnectionOptions, unit: int, models: Sequence[DeviceSettings]) -> Sequence[Fit]:
+    """Return the profiles that fit a unit; none if it hangs up on such questions."""
+    try:
+        async with open_wire(options) as wire:
+            return await fits_of_unit(wire, unit, models)
+    except ConnectionLost:
+        return ()
 
 
 async def fits_of_unit(wire: Wire, unit: int, models: Sequence[DeviceSettings]) -> list[Fit]:

@@ -1,4 +1,4 @@
-"""What `init` guesses from what it heard; nothing is asked here."""
+"""What a first look guesses from what it heard; nothing is asked here."""
 
 import json
 from functools import cache
@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from drivers.modbus import first_day as modbus_day
+from drivers.modbus.survey import UnitFound, with_units
+from drivers.mqtt import first_day as mqtt_day
 from drivers.mqtt.device import Message
-from drivers.mqtt.options import MqttConnectionOptions
-from drivers.serial.options import SerialConnectionOptions
-from edge.cli.commission.answers import modbus_port
-from edge.cli.commission.draft import DraftDevice
-from edge.cli.commission.drafting import Ids, PortFound, UnitFound, best, broker_draft, modbus_draft, port_draft
-from edge.cli.commission.fit import Fit, best_first
-from edge.cli.commission.fit_lines import fits_of_words
+from drivers.mqtt.survey import with_speakers
+from drivers.serial import first_day as serial_day
+from drivers.serial.survey import PortFound, fits_of_words, with_instrument
+from edge.cli.commission.first_look import Ids, best
+from edge.domain.commissioning import DraftConnection, DraftDevice, Look
+from edge.domain.driver import DriverContext
+from edge.domain.fit import Fit, best_first
 from edge.domain.settings import DeviceSettings
 from edge.settings.specimen import load_specimens
 
@@ -25,10 +28,23 @@ def models(driver: str) -> list[DeviceSettings]:
     return [specimen.device for specimen in load_specimens(driver, Path("/nowhere"))]
 
 
+def look(driver: str) -> Look:
+    return Look(
+        context=DriverContext(),
+        models=lambda: models(driver),
+        choose=best,
+        new_id=Ids().new,
+        tick=lambda: None,
+    )
+
+
 def drafted(*messages: tuple[str, str]) -> list[DraftDevice]:
     heard = [Message(topic=topic, payload=text.encode(), received_at_ms=1_700_000_000_000) for topic, text in messages]
-    options = MqttConnectionOptions(url="mqtt://broker.local")
-    return list(broker_draft("broker", options, heard, models=models("mqtt"), time_zone="UTC", ids=Ids()).devices)
+    return list(with_speakers(broker(), heard, look("mqtt")).devices)
+
+
+def broker() -> DraftConnection:
+    return mqtt_day.draft(mqtt_day.broker("broker.local"))
 
 
 def facts(device: DraftDevice) -> dict[str, object]:
@@ -94,17 +110,20 @@ def test_devices_that_no_narrow_pattern_tells_apart_stand_alone(topics: tuple[st
 
 def test_what_nobody_understands_is_only_counted() -> None:
     heard = [Message(topic=topic, payload=b"x", received_at_ms=0) for topic in ("a", "b", "a")]
-    options = MqttConnectionOptions(url="mqtt://broker.local")
-    draft = broker_draft("broker", options, heard, models=models("mqtt"), time_zone="UTC", ids=Ids())
+    draft = with_speakers(broker(), heard, look("mqtt"))
     assert not draft.devices
     assert draft.comments == ["Topics that no profile of the package understands: 2."]
+
+
+def port() -> DraftConnection:
+    return serial_day.draft(serial_day.serial_port("/dev/p"))
 
 
 def test_words_of_an_instrument_find_its_profile() -> None:
     heard = b"0.0kg\r\nST,GS,+00045.0kg\r\nST,GS,+00045.0kg\r\n"
     fits = fits_of_words(heard, models("serial"))
     assert fits[0].profile == "cas-scale"
-    draft = port_draft("serial", SerialConnectionOptions(serial_port="/dev/p"), PortFound(fits=fits), ids=Ids())
+    draft = with_instrument(port(), "/dev/p", PortFound(fits=fits), look("serial"))
     assert facts(draft.devices[0]) == {"profile": "cas-scale"}
     assert not fits_of_words(b"\xff\x80\x01", models("serial"))
     assert not fits_of_words(b"", models("serial"))
@@ -112,7 +131,7 @@ def test_words_of_an_instrument_find_its_profile() -> None:
 
 def test_words_that_nobody_understands_are_quoted() -> None:
     found = PortFound(words="hello world")
-    draft = port_draft("serial", SerialConnectionOptions(serial_port="/dev/p"), found, ids=Ids())
+    draft = with_instrument(port(), "/dev/p", found, look("serial"))
     assert draft.comments == ["It said: hello world"]
     assert not draft.devices
 
@@ -131,7 +150,7 @@ def test_more_evidence_comes_first_then_what_else_speaks_for_it() -> None:
 def test_units_become_devices_and_those_unknown_a_comment() -> None:
     fits = [Fit(profile="xy-md02", evidence=2, points=2), Fit(profile="clone", evidence=1, points=2)]
     found = [UnitFound(unit=3, answer="answered", fits=fits), UnitFound(unit=9, answer="refused")]
-    draft = modbus_draft("rs485", modbus_port("/dev/nowhere@19200/8e1"), found, ids=Ids())
+    draft = with_units(modbus_day.draft(modbus_day.modbus_port("/dev/nowhere@19200/8e1")), found, look("modbus"))
     assert draft.keys["baud_rate"] == 19200
     assert draft.keys["format"] == "8E1"
     (device,) = draft.devices
@@ -143,7 +162,7 @@ def test_units_become_devices_and_those_unknown_a_comment() -> None:
 
 def test_ids_are_given_once_and_are_ids_whatever_they_are_made_of() -> None:
     ids = Ids()
-    assert [ids.new("xy", 1), ids.new("xy", 1), ids.new("°"), ids.new(""), ids.new("a" * 200)] == [
+    assert [ids.new("xy-1"), ids.new("xy-1"), ids.new("°"), ids.new(""), ids.new("a" * 200)] == [
         "xy-1",
         "xy-1-2",
         "device",

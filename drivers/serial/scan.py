@@ -13,7 +13,7 @@ from drivers.decoders.sdi12 import ANY_ADDRESS
 from drivers.serial.decoders import create_decoder, request_of
 from drivers.serial.options import Decoder, SerialConnectionOptions, SerialDeviceOptions
 from drivers.serial.port import Port, open_port
-from edge.cli.commission.found import Found, Search
+from edge.domain.commissioning import Found, Search, Wishes
 from edge.domain.driver import DriverContext
 from edge.domain.settings import ConnectionSettings, DeviceSettings
 
@@ -33,10 +33,10 @@ _IDENTIFICATION = re.compile(
 EZO_INFORMATION = b"I\r"
 
 
-def search_serial(connection: ConnectionSettings, *, timeout_ms: int, seconds: float) -> Search:
+def search_serial(connection: ConnectionSettings, wishes: Wishes) -> Search:
     """Return the search that fits what the site file has at the port."""
     devices = [device for device in connection.devices if _options(device).is_asked]
-    timeout_s = timeout_ms / 1000
+    timeout_s = wishes.timeout_ms / 1000
     if any(_options(device).decoder == "sdi12" for device in devices):
         return Search(
             rows_are="addresses",
@@ -53,9 +53,9 @@ def search_serial(connection: ConnectionSettings, *, timeout_ms: int, seconds: f
         )
     return Search(
         rows_are="lines",
-        effort=f"listened for up to {seconds:g} s",
-        steps=steps_of(seconds),
-        run=lambda context: _heard(connection, context, seconds),
+        effort=f"listened for up to {wishes.seconds:g} s",
+        steps=steps_of(wishes.seconds),
+        run=lambda context: _heard(connection, context, wishes.seconds),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from drivers.mqtt.device import DeviceMessages, Message, PayloadMalformed, device_on_topic
 from drivers.mqtt.options import TOPIC_PLACE, MqttDeviceOptions
-from edge.cli.commission.fit import Fit, best_first, good_values, published_count
+from edge.domain.fit import Fit, best_first, fit_of
 from edge.domain.reading import Reading
 from edge.domain.settings import DeviceSettings
 
@@ -21,7 +21,7 @@ class Speaker:
 
 
 def speakers(messages: Sequence[Message], models: Sequence[DeviceSettings], *, time_zone: str) -> list[Speaker]:
-    """Return who speaks; each topic belongs to one of them, the one that makes most of it."""
+    """Return the devices that speak; each topic belongs to one of them, the one that makes most of it."""
     heard = [each for model in models for each in _heard_by(model, messages, time_zone)]
     order = {id(fit): rank for rank, fit in enumerate(best_first(speaker.fit for speaker in heard))}
     taken: set[str] = set()
@@ -42,9 +42,8 @@ def _heard_by(model: DeviceSettings, messages: Sequence[Message], time_zone: str
             parts.setdefault(_options(own).topic, []).append(message)
     for topic, said in parts.items():
         readings, topics = _readings(model, topic, said, time_zone)
-        found = len(good_values(model, readings))
-        if found:
-            fit = Fit(profile=model.id, evidence=found, points=published_count(model), bonus=_bonus(model, topic))
+        fit = fit_of(model, readings, bonus=_bonus(model, topic))
+        if fit is not None:
             yield Speaker(profile=model.id, topic=topic, fit=fit, topics=topics)
 
 

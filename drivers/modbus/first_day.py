@@ -1,0 +1,141 @@
+"""What Modbus offers on a first day: hooks for `scan`, `probe`, `decode`, `init` and `simulate`. Loads no transport."""
+
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+from drivers.modbus.options import ModbusConnectionOptions
+from drivers.named_line import named_line
+from edge.domain.by_hand import Given
+from edge.domain.commissioning import (
+    AnswerWrong,
+    DraftConnection,
+    Endpoint,
+    FirstDay,
+    RegisterRange,
+    Search,
+    Simulation,
+    Stretch,
+    Survey,
+    TomlValue,
+    Way,
+    Wishes,
+)
+from edge.domain.reading import Sample
+from edge.domain.settings import ConnectionSettings, DeviceSettings
+
+_HOST = re.compile(r"(?P<host>\[[^\]]+\]|[^:\s]+)(?::(?P<port>[0-9]{1,5}))?")
+
+
+def modbus_host(text: str, *, is_rtu: bool = False) -> ModbusConnectionOptions:
+    """Read HOST or HOST:PORT. Raises AnswerWrong."""
+    match = _HOST.fullmatch(text.strip())
+    if match is None:
+        raise AnswerWrong(f"{text!r} is no host; write 192.168.1.20 or 192.168.1.20:502")
+    return _checked(
+        ModbusConnectionOptions(
+            transport="rtu_over_tcp" if is_rtu else "tcp",
+            host=match["host"].strip("[]"),
+            tcp_port=int(match["port"] or 502),
+        )
+    )
+
+
+def modbus_port(text: str) -> ModbusConnectionOptions:
+    """Read PORT, PORT@9600 or PORT@9600/8N1. Raises AnswerWrong."""
+    line = named_line(text)
+    return _checked(
+        ModbusConnectionOptions(transport="serial", serial_port=line.port, baud_rate=line.baud_rate, format=line.format)
+    )
+
+
+def _checked(options: ModbusConnectionOptions) -> ModbusConnectionOptions:
+    if mistakes := options.mistakes():
+        raise AnswerWrong("; ".join(mistakes))
+    return options
+
+
+def draft(options: object) -> DraftConnection:
+    """Draft a Modbus connection without devices."""
+    assert isinstance(options, ModbusConnectionOptions)
+    return DraftConnection(
+        name="rs485" if options.transport == "serial" else "modbus",
+        keys=_keys(options),
+        example={"id": "bench1-climate", "profile": "xy-md02", "address": 1},
+    )
+
+
+def _keys(options: ModbusConnectionOptions) -> Mapping[str, TomlValue]:
+    if options.transport == "serial":
+        return {
+            "transport": "serial",
+            "serial_port": options.serial_port,
+            "baud_rate": options.baud_rate,
+            "format": options.format,
+        }
+    keys: dict[str, TomlValue] = {} if options.transport == "tcp" else {"transport": options.transport}
+    return {**keys, "host": options.host, "tcp_port": options.tcp_port}
+
+
+def survey(options: object, wishes: Wishes) -> Survey:
+    """Plan to ask all units, and of those that answer what each model would be asked."""
+    from drivers.modbus.survey import look_for_units  # noqa: PLC0415 - pymodbus only where somebody looks
+
+    assert isinstance(options, ModbusConnectionOptions)
+    return Survey(
+        what=f"units at {options.where}",
+        steps=len(wishes.units),
+        run=lambda look: look_for_units(draft(options), options, wishes, look),
+    )
+
+
+FIRST_DAY = FirstDay(
+    ways=(
+        Way(name="modbus-tcp", metavar="HOST[:PORT]", help="A Modbus/TCP device or gateway.", read=modbus_host),
+        Way(
+            name="rtu-over-tcp",
+            metavar="HOST:PORT",
+            help="A converter that passes RTU frames.",
+            read=partial(modbus_host, is_rtu=True),
+        ),
+        Way(
+            name="modbus-serial",
+            metavar="PORT[@9600/8N1]",
+            help="An RS-485 line with Modbus RTU.",
+            read=modbus_port,
+        ),
+    ),
+    draft=draft,
+    survey=survey,
+)
+
+
+def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
+    """Plan to ask every unit."""
+    from drivers.modbus.scan import search_units  # noqa: PLC0415 - pymodbus only where somebody looks
+
+    return search_units(connection, wishes)
+
+
+def probe(connection: ConnectionSettings, wanted: RegisterRange) -> AsyncGenerator[Stretch, None]:
+    """Read registers of one unit."""
+    from drivers.modbus.scan import read_range  # noqa: PLC0415 - pymodbus only where somebody looks
+
+    return read_range(connection, wanted)
+
+
+def decode(device: DeviceSettings, given: Given) -> Sequence[Sample]:
+    """Decode a frame or registers."""
+    from drivers.modbus.by_hand import decode_values  # noqa: PLC0415 - only `decode` asks
+
+    return decode_values(device, given)
+
+
+def simulate(
+    connections: Sequence[ConnectionSettings], simulation: Simulation
+) -> AbstractAsyncContextManager[Mapping[str, Endpoint]]:
+    """Serve hosts and serial lines."""
+    from drivers.modbus.simulate import serve  # noqa: PLC0415 - the simulation only where it is shown
+
+    return serve(connections, simulation)

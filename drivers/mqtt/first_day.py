@@ -1,0 +1,96 @@
+"""What brokers offer on a first day: hooks for `read`, `scan`, `decode`, `init` and `simulate`. Loads no transport."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+from drivers.mqtt.options import MqttConnectionOptions
+from edge.domain.by_hand import Given
+from edge.domain.commissioning import (
+    AnswerWrong,
+    DraftConnection,
+    Endpoint,
+    FirstDay,
+    Search,
+    Simulation,
+    Survey,
+    TomlValue,
+    Way,
+    Wishes,
+)
+from edge.domain.reading import Sample
+from edge.domain.settings import ConnectionSettings, DeviceSettings
+
+
+def broker(text: str) -> MqttConnectionOptions:
+    """Read a broker's address; mqtt:// may be left out. Raises AnswerWrong."""
+    options = MqttConnectionOptions(url=text.strip() if "://" in text else f"mqtt://{text.strip()}")
+    if mistakes := options.mistakes():
+        raise AnswerWrong("; ".join(mistakes))
+    return options
+
+
+def draft(options: object) -> DraftConnection:
+    """Draft a broker without devices."""
+    assert isinstance(options, MqttConnectionOptions)
+    keys: dict[str, TomlValue] = {"url": options.url}
+    if options.credential is not None:
+        keys["credential"] = options.credential
+    return DraftConnection(
+        name="broker",
+        keys=keys,
+        example={"id": "bench1-climate", "profile": "zigbee2mqtt-climate", "topic": "zigbee2mqtt/bench1"},
+    )
+
+
+def survey(options: object, wishes: Wishes) -> Survey:
+    """Plan to listen at a broker, as a client of its own."""
+    from drivers.mqtt.listen import steps_of  # noqa: PLC0415 - paho only where somebody looks
+    from drivers.mqtt.survey import look_at_topics  # noqa: PLC0415
+
+    assert isinstance(options, MqttConnectionOptions)
+    return Survey(
+        what=f"listening at {options.url}",
+        steps=steps_of(wishes.seconds),
+        run=lambda look: look_at_topics(draft(options), options, wishes.seconds, look),
+    )
+
+
+FIRST_DAY = FirstDay(
+    ways=(Way(name="mqtt", metavar="URL", help="An MQTT broker.", read=broker),), draft=draft, survey=survey
+)
+
+
+def visiting(connection: ConnectionSettings) -> ConnectionSettings:
+    """Come as another client than the daemon: its session, and what waits there for it, stay as they are.
+
+    Nothing is left behind at the broker. The client id is a fresh one of at most 23 letters and digits, which every
+    broker takes.
+    """
+    assert isinstance(connection.options, MqttConnectionOptions)
+    guest = replace(connection.options, client_id=f"edgevisitor{secrets.token_hex(6)}", session_expiry_s=0)
+    return replace(connection, options=guest)
+
+
+def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
+    """Plan to listen at the broker."""
+    from drivers.mqtt.scan import search_topics  # noqa: PLC0415 - paho only where somebody looks
+
+    return search_topics(connection, wishes)
+
+
+def decode(device: DeviceSettings, given: Given) -> Sequence[Sample]:
+    """Decode a message or a frame."""
+    from drivers.mqtt.by_hand import decode_messages  # noqa: PLC0415 - only `decode` asks
+
+    return decode_messages(device, given)
+
+
+def simulate(
+    connections: Sequence[ConnectionSettings], simulation: Simulation
+) -> AbstractAsyncContextManager[Mapping[str, Endpoint]]:
+    """Let all devices of all brokers publish at one."""
+    from drivers.mqtt.simulate import serve  # noqa: PLC0415 - the simulation only where it is shown
+
+    return serve(connections, simulation)
