@@ -68,6 +68,12 @@ def install_driver(
 ) -> None:
     """Pretend that a distribution is installed. `code` replaces places of the module's text."""
     (folder / "my_bus_driver.py").write_text(CODE.format(**_USUAL | code), encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "my_bus_driver", raising=False)
+    install_entry_point(folder, monkeypatch, entry_point, value)
+
+
+def install_entry_point(folder: Path, monkeypatch: pytest.MonkeyPatch, entry_point: str, value: str) -> None:
+    """Pretend that a distribution with this entry point for a driver is installed."""
     metadata = folder / "my_bus-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-bus\nVersion: 1.0\n", encoding="utf-8")
@@ -75,4 +81,3 @@ def install_driver(
         f"[greenhouse_edge.drivers]\n{entry_point} = {value}\n", encoding="utf-8"
     )
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "my_bus_driver", raising=False)

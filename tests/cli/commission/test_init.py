@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,14 @@ def test_connections_that_nobody_looked_at_wait_for_their_devices(tmp_path: Path
         ("serial", "serial"),
         ("broker", "mqtt"),
     ]
+
+
+def test_a_broker_may_have_a_credential(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    given = ["--mqtt", "mqtts://b:8883", "--mqtt", "b2", "--mqtt-credential", "me"]
+    assert typed("init", file, "--site-id", "a", *given).exit_code == 0
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))["connection"]
+    assert [(table["url"], table["credential"]) for table in tables] == [("mqtts://b:8883", "me"), ("mqtt://b2", "me")]
 
 
 def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
@@ -150,14 +158,21 @@ def test_a_connection_that_cannot_be_opened_is_told_and_spoils_nothing(tmp_path:
     assert load_settings(file).site.id == "a"
 
 
-def test_at_a_terminal_it_asks(tmp_path: Path) -> None:
+@contextmanager
+def at_a_terminal(folder: Path, *arguments: str) -> Iterator[int]:
+    """Run `init` at a terminal, whose other end is given; it must end well."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "edge", "init", "site.toml"]
+    command = [sys.executable, "-m", "edge", "init", "site.toml", *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "120"}
-    with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, env=environment
-    ) as process:
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment) as process:
         os.close(theirs)
+        yield ours
+        assert process.wait(WAIT_S) == 0
+    os.close(ours)
+
+
+def test_at_a_terminal_it_asks(tmp_path: Path) -> None:
+    with at_a_terminal(tmp_path) as terminal:
         for question, answer in [
             ("The site's name", "North house"),
             ("Its id", "North"),
@@ -170,20 +185,27 @@ def test_at_a_terminal_it_asks(tmp_path: Path) -> None:
             ("Add a connection", ""),
             ("Look now", "n"),
         ]:
-            wait_for(ours, question)
-            os.write(ours, f"{answer}\n".encode())
-        wait_for(ours, "wrote site.toml")
-        assert process.wait(WAIT_S) == 0
-    os.close(ours)
+            wait_for(terminal, question)
+            os.write(terminal, f"{answer}\n".encode())
+        wait_for(terminal, "wrote site.toml")
     settings = load_settings(tmp_path / "site.toml")
     assert (settings.site.id, settings.site.time_zone) == ("north-house", "Europe/Amsterdam")
     assert 'host = "10.0.0.1"' in settings.file.read_text(encoding="utf-8")
 
 
-def wait_for(terminal: int, words: str) -> None:
-    """Read on until these words were shown."""
+def test_at_a_terminal_it_asks_for_no_connection_where_one_is_given(tmp_path: Path) -> None:
+    given = ["--name", "North", "--site-id", "a", "--time-zone", "UTC", "--uri", "esdb://es:2113"]
+    with at_a_terminal(tmp_path, *given, "--modbus-tcp", "10.0.0.1") as terminal:
+        assert "Add a connection" not in wait_for(terminal, "Look now")
+        os.write(terminal, b"n\n")
+        wait_for(terminal, "wrote site.toml")
+
+
+def wait_for(terminal: int, words: str) -> str:
+    """Read on until these words were shown; return all that was."""
     shown, deadline_s = b"", time.monotonic() + WAIT_S
     while words.encode() not in shown:
         ready, _, _ = select.select([terminal], [], [], deadline_s - time.monotonic())
         assert ready, f"waited for {words!r} after {shown!r}"
         shown += os.read(terminal, 1024)
+    return shown.decode()
