@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edge.cli.bench import bench, disk, figures, modbus, mqtt, wear
+from edge.cli.bench import bench, figures, modbus, mqtt, run, wear
 from edge.cli.bench.accepted import FloodDriver
 from edge.cli.bench.processes import PeerMissing
+from edge.cli.bench.run import quantile, spread_of
 from edge.cli.bench.site import BenchSite
-from edge.cli.bench.spread import quantile, spread_of
 from edge.domain.driver import PolledDriver, PushedDriver
 from edge.domain.reading import Reading, Sample
 from edge.settings.site import load_settings
@@ -155,4 +155,4 @@ async def test_the_flooding_driver_waits_for_acknowledgements() -> None:
 
 
 def test_the_kernel_names_the_file_system_of_a_directory() -> None:
-    assert disk.file_system(Path("/proc/self")) == "proc"
+    assert run.file_system(Path("/proc/self")) == "proc"

@@ -32,9 +32,9 @@ def bench(name: str | None, directory: Path | None, *, as_json: bool, is_long: b
     """
     import logging
 
-    from edge.cli.bench.disk import temporary_root
     from edge.cli.bench.figures import GROUPS, Run, selected
     from edge.cli.bench.processes import ChildFailed
+    from edge.cli.bench.run import temporary_root
     from edge.operate.logs import configure_logs
 
     configure_logs(level=logging.ERROR)

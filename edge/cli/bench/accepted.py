@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from drivers.simulated.driver import SimulatedDriver
-from edge.cli.bench.run import Measured, Run
+from edge.cli.bench.run import Measured, Run, spread_of
 from edge.cli.bench.site import BenchSite
-from edge.cli.bench.spread import spread_of
 from edge.collect.collector import Collector
 from edge.collect.fleet import Fleet
 from edge.domain.configuration import site_file_configuration

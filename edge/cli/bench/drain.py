@@ -7,9 +7,8 @@ from pathlib import Path
 
 from edge.cli.bench.accepted import DEVICES, FloodDriver, collected, samples_of
 from edge.cli.bench.processes import ChildFailed, store
-from edge.cli.bench.run import Measured, Run
+from edge.cli.bench.run import Measured, Run, spread_of
 from edge.cli.bench.site import BenchSite
-from edge.cli.bench.spread import spread_of
 from edge.domain.settings import EventStoreSettings, Settings
 from edge.event_store.client import open_event_store
 from edge.forward.forwarder import Forwarder

@@ -8,10 +8,9 @@ from typing import TypeAlias
 
 import click
 
-from edge.cli.bench import accepted, drain, idle, latency, modbus, mqtt, start, steady, wear
+from edge.cli.bench import accepted, drain, latency, modbus, mqtt, wear, whole_daemon
 from edge.cli.bench.processes import PeerMissing
-from edge.cli.bench.run import Measured, Results, Run
-from edge.cli.bench.spread import Spread, rounded
+from edge.cli.bench.run import Measured, Results, Run, Spread, rounded
 
 Measure: TypeAlias = Callable[[Run], Awaitable[Measured]]
 
@@ -70,22 +69,22 @@ GROUPS = (
         latency_p99_s="the same, 99 of 100",
     ),
     _group(
-        steady.measure,
+        whole_daemon.measure_steady,
         is_patient=True,
         rss_mb="resident memory of the daemon (10^6 bytes) after 90 s (--long: 10 min) at 100 samples/s over 100 devices",
         link_bytes_per_sample="TCP payload to and from the event store at 100 samples/s over 100 devices, per sample",
     ),
     _group(
-        idle.measure,
+        whole_daemon.measure_idle,
         is_patient=True,
         idle_cpu_percent="of one core, ten devices asked every 10 s (the default)",
     ),
     _group(
-        start.measure_start,
+        whole_daemon.measure_start,
         start_to_ready_s="from starting the process until it answers on its control socket and GatewayStarted is on disk",
     ),
     _group(
-        start.measure_recovery,
+        whole_daemon.measure_recovery,
         recovery_s="from kill -9 under 100 samples/s (started again at once) until samples are accepted again",
     ),
     _group(

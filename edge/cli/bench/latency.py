@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 
 from edge.cli.bench.control import until
 from edge.cli.bench.processes import daemon, store
-from edge.cli.bench.run import Measured, Run
+from edge.cli.bench.run import Measured, Run, quantile, spread_of
 from edge.cli.bench.site import BenchSite
-from edge.cli.bench.spread import quantile, spread_of
 from edge.domain.clock import unix_ms_of
 from edge.domain.event import EventType
 from edge.domain.event_store import CaughtUp

@@ -10,9 +10,8 @@ from pathlib import Path
 from drivers import driver_kind
 from edge.cli.bench.accepted import collected
 from edge.cli.bench.processes import peer_module
-from edge.cli.bench.run import Measured, Run
+from edge.cli.bench.run import Measured, Run, spread_of
 from edge.cli.bench.site import NOWHERE
-from edge.cli.bench.spread import spread_of
 from edge.domain.driver import DriverContext, PolledDriver
 from edge.domain.reading import Sample
 from edge.settings.site import load_settings

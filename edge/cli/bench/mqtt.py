@@ -11,9 +11,8 @@ from drivers import driver_kind
 from drivers.simulation.broker import open_broker
 from edge.cli.bench.accepted import collected
 from edge.cli.bench.processes import ChildFailed, program
-from edge.cli.bench.run import Measured, Run
+from edge.cli.bench.run import Measured, Run, spread_of
 from edge.cli.bench.site import NOWHERE
-from edge.cli.bench.spread import spread_of
 from edge.domain.driver import DriverContext, PushedDriver
 from edge.domain.reading import Sample
 from edge.domain.settings import Settings

@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from drivers.simulated.driver import SimulatedDriver
-from edge.cli.bench.run import Measured, Run
+from edge.cli.bench.run import Measured, Run, Spread, spread_of
 from edge.cli.bench.site import BenchSite
-from edge.cli.bench.spread import Spread, spread_of
 from edge.collect.device import make_ready
 from edge.collect.sample_event import SampleTemplate
 from edge.domain.clock import ClockState
