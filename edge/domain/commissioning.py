@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from edge.domain.by_hand import RegisterTable
+from edge.domain.field_types import FieldTypes
 from edge.domain.fit import Fit
 from edge.domain.reading import Value
 from edge.domain.settings import DeviceSettings
@@ -28,6 +29,9 @@ TomlValue: TypeAlias = str | int | float | bool | Sequence[str]
 # What `simulate` does to a key of a connection: it gets another value; None = the key goes.
 Change: TypeAlias = str | int | None
 
+# The greatest value of a register.
+_REGISTER_MAX = 0xFFFF
+_FOUND_TYPES = FieldTypes(name=(str,), answer=(str,), device_id=(str,))
 _WAY_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -69,6 +73,9 @@ class Found:
     # What the site file has there; empty = nothing.
     device_id: str = ""
 
+    def __post_init__(self) -> None:
+        _FOUND_TYPES.check(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
@@ -107,6 +114,13 @@ class Stretch:
     # Why not.
     refusal: str = ""
 
+    def __post_init__(self) -> None:
+        if self.values and len(self.values) != self.count:
+            raise ValueError(f"a stretch of {self.count} addresses has {len(self.values)} values")
+        for value in self.values:
+            if type(value) not in {int, bool} or not 0 <= value <= _REGISTER_MAX:
+                raise ValueError(f"{value!r} is no register and no bit")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DraftDevice:
@@ -117,6 +131,9 @@ class DraftDevice:
     # Sentences that stand above it.
     comments: Sequence[str] = ()
     is_group: bool = False
+
+    def __post_init__(self) -> None:
+        _check_keys(self.keys)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +148,19 @@ class DraftConnection:
     comments: Sequence[str] = ()
     # What a device of it would look like; shown where there is none.
     example: Mapping[str, TomlValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"the name {self.name!r} of a connection is no text")
+        _check_keys(self.keys)
+        _check_keys(self.example)
+
+
+def _check_keys(keys: Mapping[str, TomlValue]) -> None:
+    for key, value in keys.items():
+        texts = value if isinstance(value, list | tuple) else ()
+        if not isinstance(value, str | int | float | list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"{key} is {value!r}; a draft takes texts, numbers, booleans and lists of texts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,3 +258,8 @@ class Endpoint:
     changes: Mapping[str, Change]
     # For people: where it is, and which devices are there.
     sentence: str
+
+    def __post_init__(self) -> None:
+        for key, change in self.changes.items():
+            if not (change is None or isinstance(change, str | int)):
+                raise TypeError(f"{key} is to be {change!r}; it can be a text, a number or None")

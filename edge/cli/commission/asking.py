@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from drivers import driver_kind
+from drivers import DriverUnknown, driver_kind, foreign_code
 from edge.cli import EXIT_FAILED, EXIT_TEMPORARY
 from edge.cli.commission.shown import judged
 from edge.domain.driver import (
@@ -33,7 +33,7 @@ class Said:
     code: int = 0
 
 
-def failed(error: DriverError) -> Said:
+def failed(error: DriverError | DriverUnknown) -> Said:
     """Make the outcome of an error."""
     is_temporary = isinstance(error, ConnectionLost | DeviceUnreachable)
     return Said(error=str(error) or type(error).__name__, code=EXIT_TEMPORARY if is_temporary else EXIT_FAILED)
@@ -58,10 +58,11 @@ async def _read_connection(
 ) -> None:
     try:
         kind = driver_kind(connection.driver)
-        driver = kind.create(kind.visiting(connection), context)
-        async with driver.open():
-            await _read_open(driver, connection, timeout_s, said)
-    except DriverError as error:
+        with foreign_code(kind.name, "broke while it was read", passing=(asyncio.CancelledError, DriverError)):
+            driver = kind.create(kind.visiting(connection), context)
+            async with driver.open():
+                await _read_open(driver, connection, timeout_s, said)
+    except (DriverError, DriverUnknown) as error:
         for device in connection.devices:
             said.setdefault(device.id, failed(error))
 

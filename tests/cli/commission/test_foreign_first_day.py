@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,16 @@ import pytest
 
 from drivers.simulation.site import SimulatedSite
 from edge.domain.by_hand import Given
-from edge.domain.commissioning import FirstDay, SimulatedHouse, Way
+from edge.domain.commissioning import (
+    DraftConnection,
+    DraftDevice,
+    Endpoint,
+    FirstDay,
+    Found,
+    SimulatedHouse,
+    Stretch,
+    Way,
+)
 from edge.domain.driver import DriverKind
 from edge.domain.reading import Sample
 from edge.domain.settings import DeviceSettings
@@ -291,6 +300,17 @@ def test_a_hook_that_gives_something_else_names_its_distribution(
     assert f"broke on its hook {hook}: " in result.stderr
 
 
+@pytest.mark.parametrize("part", ["visiting", "poll"])
+def test_a_driver_that_breaks_while_it_is_read_is_named(site: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    if part == "visiting":
+        provide(monkeypatch, replace(drip_bus.KIND, visiting=breaks))  # type: ignore[arg-type]
+    else:
+        monkeypatch.setattr(drip_bus.DripDriver, "poll", breaks_later)
+    result = typed("read", site)
+    assert result.exit_code == 1
+    assert "slab: driver 'drip-bus' (fakes.drip_bus:KIND of my-bus 1.0) broke while it was read: " in result.stdout
+
+
 def test_a_look_that_breaks_is_told_and_spoils_nothing(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drip_bus, "look_around", breaks_later)
     file = house / "new.toml"
@@ -312,6 +332,31 @@ def test_an_answer_that_a_driver_breaks_over_writes_nothing(
     result = typed("init", house / "new.toml", "--site-id", "a", "--drip-folder", "/bus")
     assert (result.exit_code, result.stderr) == (1, BREAKS.format(hook="first_day"))
     assert not (house / "new.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (Found, {"name": 1, "answer": "x"}),
+        (Stretch, {"address": 0, "count": 1, "values": ["x"]}),
+        (Stretch, {"address": 0, "count": 1, "values": [70_000]}),
+        (Stretch, {"address": 0, "count": 2, "values": [1]}),
+        (DraftDevice, {"keys": {"id": None}}),
+        (DraftDevice, {"keys": {"names": [1]}}),
+        (DraftConnection, {"name": "drip", "keys": {"folder": Path("/bus")}}),
+        (DraftConnection, {"name": None, "keys": {}}),
+        (DraftConnection, {"name": "drip", "keys": {}, "example": {"id": {}}}),
+        (Endpoint, {"changes": {"folder": Path("/bus")}, "sentence": ""}),
+        (Way, {"name": "Drip folder", "metavar": "", "help": "", "read": drip_bus.read_folder}),
+        (FirstDay, {"ways": ["drip-folder"], "draft": drip_bus.draft}),
+    ],
+)
+def test_what_a_driver_gives_is_valid_from_birth(kind: Callable[..., object], given: dict[str, object]) -> None:
+    with pytest.raises(
+        (TypeError, ValueError),
+        match=r"type int|no register|has 1 values|a draft takes|no text|is to be|no name|no Way",
+    ):
+        kind(**given)
 
 
 @pytest.mark.parametrize("hook", ["scan", "probe", "decode", "simulate", "first_day"])
