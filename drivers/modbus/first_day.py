@@ -80,7 +80,7 @@ def _keys(options: ModbusConnectionOptions) -> Mapping[str, TomlValue]:
 
 def survey(options: object, wishes: Wishes) -> Survey:
     """Plan to ask all units, and of those that answer what each model would be asked."""
-    from drivers.modbus.survey import look_for_units  # noqa: PLC0415 - pymodbus only where somebody looks
+    from drivers.modbus.survey import look_for_units  # noqa: PLC0415 - pymodbus only where a person looks
 
     assert isinstance(options, ModbusConnectionOptions)
     return Survey(
@@ -113,14 +113,14 @@ FIRST_DAY = FirstDay(
 
 def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
     """Plan to ask every unit."""
-    from drivers.modbus.scan import search_units  # noqa: PLC0415 - pymodbus only where somebody looks
+    from drivers.modbus.scan import search_units  # noqa: PLC0415 - pymodbus only where a person looks
 
     return search_units(connection, wishes)
 
 
 def probe(connection: ConnectionSettings, wanted: RegisterRange) -> AsyncGenerator[Stretch, None]:
     """Read registers of one unit."""
-    from drivers.modbus.scan import read_range  # noqa: PLC0415 - pymodbus only where somebody looks
+    from drivers.modbus.scan import read_range  # noqa: PLC0415 - pymodbus only where a person looks
 
     return read_range(connection, wanted)
 

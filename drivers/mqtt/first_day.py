@@ -46,7 +46,7 @@ def draft(options: object) -> DraftConnection:
 
 def survey(options: object, wishes: Wishes) -> Survey:
     """Plan to listen at a broker, as a client of its own."""
-    from drivers.mqtt.listen import steps_of  # noqa: PLC0415 - paho only where somebody looks
+    from drivers.mqtt.listen import steps_of  # noqa: PLC0415 - paho only where a person looks
     from drivers.mqtt.survey import look_at_topics  # noqa: PLC0415
 
     assert isinstance(options, MqttConnectionOptions)
@@ -75,7 +75,7 @@ def visiting(connection: ConnectionSettings) -> ConnectionSettings:
 
 def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
     """Plan to listen at the broker."""
-    from drivers.mqtt.scan import search_topics  # noqa: PLC0415 - paho only where somebody looks
+    from drivers.mqtt.scan import search_topics  # noqa: PLC0415 - paho only where a person looks
 
     return search_topics(connection, wishes)
 

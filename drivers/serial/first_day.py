@@ -42,7 +42,7 @@ def draft(options: object) -> DraftConnection:
 
 def survey(options: object, wishes: Wishes) -> Survey:
     """Plan to listen at a port, and to ask for the instruments that only answer."""
-    from drivers.serial.scan import steps_of  # noqa: PLC0415 - pyserial only where somebody looks
+    from drivers.serial.scan import steps_of  # noqa: PLC0415 - pyserial only where a person looks
     from drivers.serial.survey import look_at_port  # noqa: PLC0415
 
     assert isinstance(options, SerialConnectionOptions)
@@ -69,7 +69,7 @@ FIRST_DAY = FirstDay(
 
 def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
     """Plan to ask addresses and instruments, or to listen."""
-    from drivers.serial.scan import search_serial  # noqa: PLC0415 - pyserial only where somebody looks
+    from drivers.serial.scan import search_serial  # noqa: PLC0415 - pyserial only where a person looks
 
     return search_serial(connection, wishes)
 

@@ -241,7 +241,7 @@ class DriverKind:
     # Changes a connection so that `read` at it takes nothing from the daemon: another client id at a broker, for instance.
     visiting: Callable[[ConnectionSettings], ConnectionSettings] = _itself
     # The hooks of the first day; see edge/domain/commissioning.py. None: the verb says that there is nothing to do.
-    # `scan`: plans a search for those who are there. Raises WishImpossible.
+    # `scan`: plans a search for the devices of a connection. Raises WishImpossible.
     scan: Callable[[ConnectionSettings, Wishes], Search] | None = None
     # `probe`: reads registers of a unit, in as few requests as it allows. Raises WishImpossible, ConnectionLost, or
     # DeviceUnreachable if the unit does not answer.

@@ -46,7 +46,7 @@ class Ids:
 
 
 def best(_what: str, fits: Sequence[Fit]) -> Fit | None:
-    """Take the first: nobody is there to be asked."""
+    """Take the first: no person is there to be asked."""
     return fits[0] if fits else None
 
 

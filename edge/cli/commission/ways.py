@@ -20,7 +20,7 @@ _KEY = f"{__name__}.ways"
 
 @dataclass(frozen=True, kw_only=True)
 class DriverWay:
-    """One way to name a connection, and the driver whose it is."""
+    """One way to name a connection, and the driver of such connections."""
 
     kind: DriverKind
     day: FirstDay
