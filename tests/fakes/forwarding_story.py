@@ -52,8 +52,10 @@ class Story:
         self.presses_retention = self.rng.random() < 0.3
         # What waits for a stream that was deleted would fill the file for ever; and in a file that is full of what a
         # restored store is to get again there is no room for the event that says so.
-        # The same holds for an event that is to be set aside, and for a transaction.
-        needs_room = self.may_delete or self.may_restore_store or self.may_refuse or self.may_transact
+        # The same holds for a restored database, for an event that is to be set aside, and for a transaction.
+        needs_room = (
+            self.may_delete or self.may_restore_store or self.may_copy_database or self.may_refuse or self.may_transact
+        )
         self.fills_quota = not needs_room and self.rng.random() < 0.5
         if self.presses_retention or self.fills_quota:
             world.retention_is_short = True

@@ -148,8 +148,20 @@ def test_kills_of_the_daemon_and_restarts_of_the_broker_lose_double_and_swap_no_
     house.wait_until(lambda: numbers(house.events(), "plain")[-1:] == expected[-1:], "the last message")
     stop(house)
     events = house.events()
-    assert numbers(events, "plain") == expected
-    assert numbers(events, "framed") == expected
+    assert numbers(undeclared(events), "plain") == expected
+    assert numbers(undeclared(events), "framed") == expected
+
+
+def undeclared(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what is declared to repeat another event, after a look at that one.
+
+    A kill between a commit and its acknowledgement leaves no proof in the first messages of a session.
+    """
+    by_id = {event["id"]: event for event in events}
+    for event in events:
+        if event["data"].get("origin") == "redelivered":
+            assert event["data"]["readings"] == by_id[event["data"]["repeatOf"]]["data"]["readings"]
+    return [event for event in events if event["data"].get("origin") != "redelivered"]
 
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["reconnected", "killed"])
