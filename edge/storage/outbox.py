@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 
 from edge.domain.clock import Clock
-from edge.domain.event import Draft
+from edge.domain.event import Draft, EventType
 from edge.domain.settings import OutboxSettings
 from edge.storage.alarms import OpenAlarms
 from edge.storage.backlog import Backlog
@@ -104,11 +104,14 @@ class Outbox:
         Who can wait and offer it again finds the queue full earlier, for the sake of those who cannot. Accepted means committed; the draft's `on_accepted` tells. What was refused, its author declares.
         An event that raises what stands or clears what does not is taken, and not written.
         """
-        if not self.alarms.is_news(draft):
+        # A sample neither opens nor closes anything; there are thousands of them for each control event.
+        is_sample = draft.type is EventType.SENSOR_READING_RECEIVED
+        if not is_sample and not self.alarms.is_news(draft):
             return True
         if not self._intake.offer(draft, can_wait=can_wait):
             return False
-        self.alarms.note(draft)
+        if not is_sample:
+            self.alarms.note(draft)
         self._writer.stir()
         return True
 
