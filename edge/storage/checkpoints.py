@@ -23,9 +23,9 @@ async def add_checkpoint(transaction: Writer, stream: str, checkpoint: Checkpoin
         (stream, checkpoint.revision, checkpoint.event_id.bytes),
     )
     await transaction.execute(
-        "DELETE FROM checkpoints WHERE stream = ?1 AND revision <= (SELECT revision FROM checkpoints"
-        " WHERE stream = ?1 ORDER BY revision DESC LIMIT 1 OFFSET ?2)",
-        (stream, CHECKPOINTS_KEPT),
+        "DELETE FROM checkpoints WHERE stream = ? AND revision <= (SELECT revision FROM checkpoints"
+        " WHERE stream = ? ORDER BY revision DESC LIMIT 1 OFFSET ?)",
+        (stream, stream, CHECKPOINTS_KEPT),
     )
 
 

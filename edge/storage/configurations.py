@@ -209,8 +209,8 @@ async def load_history(reader: Reader, *, device_id: str | None = None, limit: i
     """Return the newest items first, of one device or of all."""
     rows = await reader.fetch_all(
         "SELECT device_id, version, outcome, update_event_id, update_revision, happened_at_ms, body"
-        " FROM configuration_history WHERE ?1 IS NULL OR device_id = ?1 ORDER BY number DESC LIMIT ?2",
-        (device_id, limit),
+        " FROM configuration_history WHERE ? IS NULL OR device_id = ? ORDER BY number DESC LIMIT ?",
+        (device_id, device_id, limit),
     )
     return [_history_item(row) for row in rows]
 

@@ -25,16 +25,16 @@ _FORGET_LAST_IF_EMPTY = (
     " ifnull((SELECT last_position FROM runs ORDER BY number DESC LIMIT 1 OFFSET 1), 0)"
 )
 _BEGIN = "INSERT INTO runs (run, started_at_ms, last_position) VALUES (?, ?, ?)"
-# ?1 is RUNS_KEPT, ?2 is ROWS_PER_START.
+# The first value is RUNS_KEPT, the second ROWS_PER_START.
 _JOIN_OLDER = (
     "REPLACE INTO runs (number, run, started_at_ms, last_position)"
     " SELECT 0, zeroblob(16), 0, last_position FROM runs WHERE number > 0 AND number <="
-    " (SELECT min(max(number) - ?1, (SELECT min(number) FROM runs WHERE number > 0) + ?2 - 1) FROM runs)"
+    " (SELECT min(max(number) - ?, (SELECT min(number) FROM runs WHERE number > 0) + ? - 1) FROM runs)"
     " ORDER BY number DESC LIMIT 1"
 )
 _FORGET_OLDER = (
     "DELETE FROM runs WHERE number > 0 AND number <="
-    " (SELECT min(max(number) - ?1, (SELECT min(number) FROM runs WHERE number > 0) + ?2 - 1) FROM runs)"
+    " (SELECT min(max(number) - ?, (SELECT min(number) FROM runs WHERE number > 0) + ? - 1) FROM runs)"
 )
 
 
