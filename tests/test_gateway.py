@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-import edge.gateway
+import edge.gateway.compose
+import edge.gateway.connections
 from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.backoff import Backoff
 from edge.domain.driver import Driver, DriverContext, DriverKind, DriverMisconfigured
@@ -27,7 +28,8 @@ from edge.domain.settings import (
     StreamTemplates,
 )
 from edge.forward import link
-from edge.gateway import Gateway, open_gateway
+from edge.gateway.components import Gateway
+from edge.gateway.compose import open_gateway
 from edge.settings.credentials import CredentialMissing
 from edge.storage.database import FILE_NAME
 from fakes.collect_site import connection, device, group
@@ -72,7 +74,7 @@ class Drivers:
 @pytest.fixture
 def drivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drivers:
     made = Drivers()
-    monkeypatch.setattr(edge.gateway, "driver_kind", made.kind)
+    monkeypatch.setattr(edge.gateway.connections, "driver_kind", made.kind)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     return made
@@ -250,7 +252,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeEventStore:
     async def open_fake(*_: object, **__: object) -> AsyncIterator[FakeEventStore]:
         yield fake
 
-    monkeypatch.setattr(edge.gateway, "open_event_store", open_fake)
+    monkeypatch.setattr(edge.gateway.compose, "open_event_store", open_fake)
     return fake
 
 

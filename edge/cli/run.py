@@ -85,7 +85,7 @@ def _run(
 async def _serve(
     settings: "Settings", state_directory: Path, secret: str | None, find_credential: Callable[[str], str]
 ) -> None:
-    from edge.gateway import open_gateway
+    from edge.gateway.compose import open_gateway
     from edge.operate.threads import UnawaitedThreads
 
     stop = asyncio.Event()

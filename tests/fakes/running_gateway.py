@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edge.collect.status import Condition
 from edge.domain.settings import Settings
-from edge.gateway import Gateway, open_gateway
+from edge.gateway.components import Gateway
+from edge.gateway.compose import open_gateway
 
 # Generous: two cores that others use, too.
 WAIT_S = 30.0

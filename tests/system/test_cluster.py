@@ -18,7 +18,7 @@ from edge.domain.event_store import EventStoreError
 from edge.domain.settings import EventStoreSettings
 from edge.event_store.client import GrpcEventStore, open_event_store
 from edge.forward.link import LinkState
-from edge.gateway import Gateway
+from edge.gateway.components import Gateway
 from edge.settings.site import load_settings
 from fakes.event_store_cluster import Cluster, ClusterNode, running_cluster
 from fakes.running_gateway import running, until

@@ -16,7 +16,7 @@ from edge.domain.configuration import site_file_configuration
 from edge.domain.driver import Driver
 from edge.domain.reading import Sample
 from edge.domain.settings import ConnectionSettings, Settings
-from edge.gateway import make_author
+from edge.gateway.author import make_author
 from edge.operate.clock import SystemClock
 from edge.settings.site import load_settings
 from edge.storage.database import open_database

@@ -12,7 +12,7 @@ from edge.cli.bench.site import BenchSite
 from edge.domain.settings import EventStoreSettings, Settings
 from edge.event_store.client import open_event_store
 from edge.forward.forwarder import Forwarder
-from edge.gateway import make_author
+from edge.gateway.author import make_author
 from edge.operate.clock import SystemClock
 from edge.settings.site import load_settings
 from edge.storage.database import open_database

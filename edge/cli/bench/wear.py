@@ -15,7 +15,7 @@ from edge.domain.configuration import site_file_configuration
 from edge.domain.event_store import NO_STREAM
 from edge.domain.reading import Origin
 from edge.domain.settings import OutboxSettings
-from edge.gateway import make_author
+from edge.gateway.author import make_author
 from edge.settings.site import load_settings
 from edge.storage.database import open_database
 from edge.storage.entry import Entry

@@ -1,0 +1,71 @@
+"""What a run says of itself before its first sample, and what it clears of earlier runs."""
+
+import platform
+import sqlite3
+from collections.abc import Sequence
+
+from edge import __version__
+from edge.domain.alarm import AlarmIdentity, AlarmKind
+from edge.domain.author import Author
+from edge.domain.event import Draft, EventType, Json
+from edge.domain.settings import ConnectionSettings, Settings
+from edge.storage.alarms import OpenAlarms
+from edge.storage.outbox import Outbox
+from edge.storage.placement import Damage
+
+
+def first_events(settings: Settings, author: Author, outbox: Outbox) -> list[Draft]:
+    """Draft them in their order."""
+    return [
+        _started(author, outbox),
+        _site_file_loaded(settings, author),
+        *_damage_found(author, outbox.damage, outbox.alarms),
+        *_without_connection(author, settings.connections, outbox.alarms),
+    ]
+
+
+def _started(author: Author, outbox: Outbox) -> Draft:
+    previous_run = outbox.previous_run
+    facts = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        **({} if previous_run is None else {"previousRun": str(previous_run)}),
+    }
+    return author.control(EventType.GATEWAY_STARTED, facts)
+
+
+def _site_file_loaded(settings: Settings, author: Author) -> Draft:
+    devices: list[Json] = [
+        {"deviceId": device.id, "connectionId": connection.id, "driver": connection.driver}
+        for connection in settings.connections
+        for device in connection.devices
+    ]
+    body = {"file": settings.file.name, "digest": settings.digest, "devices": devices}
+    return author.control(EventType.SITE_FILE_LOADED, body)
+
+
+def _damage_found(author: Author, damage: Sequence[Damage], alarms: OpenAlarms) -> list[Draft]:
+    found = {AlarmIdentity(alarm=AlarmKind.OUTBOX_DAMAGED, stream=item.stream): item.message for item in damage}
+    standing = [alarm.identity for alarm in alarms if alarm.identity.alarm == AlarmKind.OUTBOX_DAMAGED]
+    return [
+        *(author.alarm_raised(identity, message) for identity, message in found.items()),
+        *(author.alarm_cleared(identity) for identity in standing if identity not in found),
+    ]
+
+
+def _without_connection(author: Author, connections: Sequence[ConnectionSettings], alarms: OpenAlarms) -> list[Draft]:
+    """Clear the alarms of what is not behind a connection any more: nothing comes through it that would."""
+    places = {
+        (connection.id, device_id)
+        for connection in connections
+        if connection.is_used
+        for device_id in (None, *(device.id for device in connection.devices))
+    }
+    return [
+        author.alarm_cleared(alarm.identity)
+        for alarm in alarms
+        if alarm.identity.connection_id is not None
+        and (alarm.identity.connection_id, alarm.identity.device_id) not in places
+    ]
