@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from edge.cli.endpoints import Changes, with_values
 from edge.domain.commissioning import Change
 from edge.domain.settings import Settings
-from edge.settings.profile import PROFILE_FOLDER, find_profile, packaged_profiles
+from edge.settings.profile_places import PROFILE_FOLDER, ProfilePlaces
 
 # The first line of a copied profile. What begins otherwise is somebody's own, and is not overwritten.
 COPIED = "# Copied by `greenhouse-edge simulate`; what is changed here is lost at its next start.\n"
@@ -57,22 +57,25 @@ def _copy_profiles(settings: Settings, output: Path) -> None:
     names = {device.profile.id for device in settings.devices() if device.profile is not None}
     groups = (group.template.profile for connection in settings.connections for group in connection.groups)
     names |= {profile.id for profile in groups if profile is not None}
+    places = ProfilePlaces(settings.file.parent)
     for name in sorted(names):
-        file = find_profile(name, settings.file)
-        assert file is not None, "the site file was read"
-        if file.parent != packaged_profiles():
-            _copy_profile(file, output)
+        found = places.find(name)
+        assert found is not None, "the site file was read"
+        if found.is_sites_own:
+            _copy_profile(found.file, output)
 
 
 def _copy_profile(file: Path, output: Path) -> None:
     text = file.read_text(encoding="utf-8-sig")
-    there = find_profile(file.stem, output)
-    if there is not None and there.parent != packaged_profiles():
-        its_text = there.read_text(encoding="utf-8-sig")
+    there = ProfilePlaces(output.parent).find(file.stem)
+    if there is not None and there.is_sites_own:
+        its_text = there.file.read_text(encoding="utf-8-sig")
         if its_text == text:
             return
         if not its_text.startswith(COPIED):
-            raise ProfileInTheWay(f"{there} is another profile than {file}; write the site file into another folder")
+            raise ProfileInTheWay(
+                f"{there.file} is another profile than {file}; write the site file into another folder"
+            )
     copy = output.parent / PROFILE_FOLDER / file.name
     copy.parent.mkdir(exist_ok=True)
     replace_file(copy, COPIED + text.removeprefix(COPIED))

@@ -11,6 +11,7 @@ from edge.settings.document import Table
 from edge.settings.placed import PlacedConnection, serial_port
 from edge.settings.problems import Problem
 from edge.settings.profile import Profile
+from edge.settings.profile_places import ProfilePlaces
 
 Profiles = Mapping[tuple[str, str], Profile | None]
 
@@ -21,7 +22,12 @@ _NUMBERED_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
 
 
 def cautions(
-    whole: Table, settings: Settings, connections: Sequence[PlacedConnection], profiles: Profiles
+    whole: Table,
+    settings: Settings,
+    connections: Sequence[PlacedConnection],
+    *,
+    profiles: Profiles,
+    places: ProfilePlaces,
 ) -> list[Problem]:
     """Return the warnings of a site file without mistakes, in the order of the file."""
     found = [*_site_cautions(whole, settings)]
@@ -36,6 +42,7 @@ def cautions(
         found.extend(placed.problems(placed.kind.cautions))
         for table, device in placed.described:
             found.extend(_device_cautions(table, device))
+            found.extend(_profile_cautions(table, device, places))
     return sorted(dict.fromkeys(found), key=lambda problem: (problem.line, problem.column))
 
 
@@ -117,6 +124,17 @@ def _device_cautions(table: Table, device: DeviceSettings) -> Iterator[Problem]:
     points = table.table("point", [])
     for point in device.points:
         yield from _point_cautions(points.table(point.id, []).table("remote", []), point)
+
+
+def _profile_cautions(table: Table, device: DeviceSettings, places: ProfilePlaces) -> Iterator[Problem]:
+    """Profiles of one id in two distributions: which of them is meant, only a person knows."""
+    if device.profile is None or (used := places.find(device.profile.id)) is None:
+        return
+    for other in places.passed_over(device.profile.id):
+        sentence = (
+            f"the profile {device.profile.id!r} is that of {used.origin}; {other.origin} has another one of this id"
+        )
+        yield table.place_of("profile").problem(sentence)
 
 
 def _point_cautions(remote: Table, point: PointSettings) -> Iterator[Problem]:

@@ -1,9 +1,7 @@
-"""Profiles: one TOML file describes a device model (DESIGN section 9). Found beside the site file or in the package."""
+"""Profiles: one TOML file describes a device model (DESIGN section 9)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 
 from edge.domain.driver import DriverKind
@@ -15,7 +13,6 @@ from edge.settings.positions import path_text
 from edge.settings.problems import Problem
 from edge.settings.tables import SITE_POINT_KEYS, LineTable, ProfileTable
 
-PROFILE_FOLDER = "profiles"
 # The driver's option that a profile calls `offset`.
 RAW_OFFSET = "raw_offset"
 _TABLES = ("profile", "defaults", "timing", "read", "exchange", "message", "point")
@@ -34,30 +31,6 @@ class Profile:
     # The driver's device options, `poll_interval_min_s`, `warm_up_s` and `max_silence_s`.
     device: Table
     points: Mapping[str, Table]
-
-
-def packaged_profiles() -> Path:
-    """The folder of the profiles that come with the package."""
-    return Path(str(files("drivers"))) / PROFILE_FOLDER
-
-
-def find_profile(name: str, site_file: Path) -> Path | None:
-    """Find a profile's file: beside the site file, in its folder `profiles`, in the package."""
-    beside = site_file.parent
-    for folder in (beside, beside / PROFILE_FOLDER, packaged_profiles()):
-        file = folder / f"{name}.toml"
-        if file.is_file():
-            return file
-    return None
-
-
-def no_such_profile(name: str, site_file: Path) -> str:
-    """Say that a site file can name no profile of this name, and what was probably meant."""
-    folders = (site_file.parent / PROFILE_FOLDER, packaged_profiles())
-    known = sorted({file.stem for folder in folders for file in folder.glob("*.toml")})
-    near = get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`greenhouse-edge profiles` lists what there is"
-    return f"there is no profile {name!r}; {hint}"
 
 
 def load_profile(file: Path, kind: DriverKind, report: list[Problem]) -> Profile | None:

@@ -25,7 +25,8 @@ from edge.settings.document import Place, Table, read_document
 from edge.settings.group import build_group, id_problems, knows_groups, members, name_problems
 from edge.settings.placed import BROKE_ON_OPTIONS, PlacedConnection, port_problems
 from edge.settings.problems import ConfigurationInvalid, Problem
-from edge.settings.profile import Profile, find_profile, load_profile, no_such_profile
+from edge.settings.profile import Profile, load_profile
+from edge.settings.profile_places import ProfilePlaces
 from edge.settings.streams import shared_streams
 from edge.settings.tables import GROUP_KEYS, ConnectionTable, GatewayTable
 
@@ -53,8 +54,9 @@ class SiteReader:
         self._groups: list[tuple[Table, DeviceGroup]] = []
         # None = has mistakes, which are told once.
         self.profiles: dict[tuple[str, str], Profile | None] = {}
-        # What is allowed and yet fails in the field; known when the file has been read.
-        self.cautions: list[Problem] = []
+        self._places = ProfilePlaces(file.parent)
+        # The site file without mistakes.
+        self._read: tuple[Table, Settings] | None = None
 
     def read(self) -> Settings:
         """Read the file. Raises ConfigurationInvalid."""
@@ -85,8 +87,16 @@ class SiteReader:
         report.extend(shared_streams(whole.table("streams", report), settings))
         if report:
             raise ConfigurationInvalid(report)
-        self.cautions = cautions(whole, settings, self._placed, self.profiles)
+        self._read = whole, settings
         return settings
+
+    @property
+    def cautions(self) -> list[Problem]:
+        """Return what is allowed and yet fails in the field; nothing where the file has mistakes, or was not read."""
+        if self._read is None:
+            return []
+        whole, settings = self._read
+        return cautions(whole, settings, self._placed, profiles=self.profiles, places=self._places)
 
     def _connection(self, table: Table) -> ConnectionSettings | None:
         head = adapt(ConnectionTable, table.only(*_CONNECTION_KEYS), self._report)
@@ -167,14 +177,14 @@ class SiteReader:
         return profile, profile is None
 
     def _profile(self, name: str, table: Table, kind: DriverKind) -> Profile | None:
-        file = find_profile(name, self._file) if is_identifier(name) else None
-        if file is None:
-            self._report.append(table.place_of("profile").problem(no_such_profile(name, self._file)))
+        found = self._places.find(name) if is_identifier(name) else None
+        if found is None:
+            self._report.append(table.place_of("profile").problem(self._places.no_such(name)))
             return None
         key = (name, kind.name)
         if key not in self.profiles:
             try:
-                self.profiles[key] = load_profile(file, kind, self._report)
+                self.profiles[key] = load_profile(found.file, kind, self._report)
             except ConfigurationInvalid as error:
                 self._report.extend(error.problems)
                 self.profiles[key] = None

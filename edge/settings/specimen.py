@@ -11,14 +11,8 @@ from edge.settings.device import build_device
 from edge.settings.document import Document, Place, Table, read_document
 from edge.settings.placed import BROKE_ON_OPTIONS
 from edge.settings.problems import ConfigurationInvalid, Problem
-from edge.settings.profile import (
-    PROFILE_FOLDER,
-    Profile,
-    find_profile,
-    load_profile,
-    no_such_profile,
-    packaged_profiles,
-)
+from edge.settings.profile import Profile, load_profile
+from edge.settings.profile_places import SITE, ProfileFile, ProfilePlaces
 
 _ABSENT = Document(file=Path("command line"), tree={}, positions={}, digest="")
 
@@ -31,7 +25,7 @@ class ProfileUnknown(LookupError):  # noqa: N818 - names the situation; the reme
 class Specimen:
     """One device exactly as its profile describes it."""
 
-    file: Path
+    found: ProfileFile
     kind: DriverKind
     profile: Profile
     device: DeviceSettings
@@ -40,22 +34,25 @@ class Specimen:
 
 
 def load_specimen(name: str, folder: Path) -> Specimen:
-    """Make the device of a profile, looked for in `folder`, in its folder `profiles`, and in the package.
+    """Make the device of a profile, looked for as a site file in `folder` would.
 
     Raises ProfileUnknown, or ConfigurationInvalid with the profile's mistakes.
     """
-    file = _found(name, folder)
+    return _specimen(_found(name, folder))
+
+
+def _specimen(found: ProfileFile) -> Specimen:
     report: list[Problem] = []
-    kind = _kind(file)
+    kind = _kind(found.file)
     try:
         with foreign_code(kind.name, BROKE_ON_OPTIONS, passing=(ConfigurationInvalid,)):
-            return _made(file, kind, report)
+            return _made(found, kind, report)
     except DriverUnknown as error:
-        raise ConfigurationInvalid([_head(file).place_of("driver").problem(str(error))]) from error
+        raise ConfigurationInvalid([_head(found.file).place_of("driver").problem(str(error))]) from error
 
 
-def _made(file: Path, kind: DriverKind, report: list[Problem]) -> Specimen:
-    profile = load_profile(file, kind, report)
+def _made(found: ProfileFile, kind: DriverKind, report: list[Problem]) -> Specimen:
+    profile = load_profile(found.file, kind, report)
     if profile is None:
         raise ConfigurationInvalid(report)
     open_options = frozenset(kind.stand_ins.keys() - profile.device.values.keys())
@@ -64,34 +61,28 @@ def _made(file: Path, kind: DriverKind, report: list[Problem]) -> Specimen:
     device = build_device(table, profile, kind, poll_interval_s=POLL_INTERVAL_S, report=report)
     if report or device is None:
         raise ConfigurationInvalid(report)
-    return Specimen(file=file, kind=kind, profile=profile, device=device, open_options=open_options)
+    return Specimen(found=found, kind=kind, profile=profile, device=device, open_options=open_options)
 
 
 def load_specimens(driver: str, folder: Path) -> list[Specimen]:
     """Make a device of each profile of a driver, in the order of their names; those with mistakes are left out."""
     specimens = []
-    for name in profile_files(folder):
-        # A broken profile of the site's own is told by whoever names it.
+    for found in ProfilePlaces(folder).all().values():
+        # The mistakes of a profile are told where it is named.
         with suppress(ConfigurationInvalid):
-            specimens.append(load_specimen(name, folder))
+            specimens.append(_specimen(found))
     return [specimen for specimen in specimens if specimen.kind.name == driver]
 
 
-def profile_files(folder: Path) -> dict[str, Path]:
-    """Return every profile's file by name; a site's own hides the package's of the same name."""
-    folders = (packaged_profiles(), folder / PROFILE_FOLDER)
-    files = {file.stem: file for place in folders for file in place.glob("*.toml")}
-    return {name: files[name] for name in sorted(files)}
-
-
-def _found(name: str, folder: Path) -> Path:
+def _found(name: str, folder: Path) -> ProfileFile:
     given = folder / name
     if given.suffix == ".toml" and given.is_file():
-        return given
-    file = find_profile(name, folder / "site.toml")
-    if file is None:
-        raise ProfileUnknown(no_such_profile(name, folder / "site.toml"))
-    return file
+        return ProfileFile(file=given, origin=SITE)
+    places = ProfilePlaces(folder)
+    found = places.find(name)
+    if found is None:
+        raise ProfileUnknown(places.no_such(name))
+    return found
 
 
 def _head(file: Path) -> Table:

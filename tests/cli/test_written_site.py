@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edge.cli.written_site import COPIED, ProfileInTheWay, earlier_ports, write_site
-from edge.settings.profile import packaged_profiles
+from edge.settings.profile_places import packaged_profiles
 from edge.settings.site import load_settings
 
 SITE = """\

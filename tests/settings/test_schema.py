@@ -9,7 +9,7 @@ import pytest
 
 from drivers import driver_kinds
 from edge.domain.event import Json
-from edge.settings.profile import packaged_profiles
+from edge.settings.profile_places import packaged_profiles
 from edge.settings.schema import Schema, profile_schema, site_schema
 
 CONFIG = Path(__file__).parents[2] / "config"

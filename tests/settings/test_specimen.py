@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from edge.settings.problems import ConfigurationInvalid
-from edge.settings.specimen import ProfileUnknown, load_specimen, load_specimens, profile_files
+from edge.settings.profile_places import ProfilePlaces
+from edge.settings.specimen import ProfileUnknown, load_specimen, load_specimens
 
 MINE = """\
 [profile]
@@ -22,7 +23,7 @@ def profile(folder: Path, name: str, driver: str = "mqtt") -> None:
 
 
 def test_every_packaged_profile_makes_a_device(tmp_path: Path) -> None:
-    for name in profile_files(tmp_path):
+    for name in ProfilePlaces(tmp_path).all():
         specimen = load_specimen(name, tmp_path)
         assert specimen.device.id == name
         assert specimen.device.points
@@ -35,17 +36,7 @@ def test_a_profile_is_found_beside_in_its_folder_and_by_its_file_name(tmp_path: 
     assert load_specimen("deep", tmp_path).profile.title == "Mine"
     assert load_specimen("near", tmp_path).profile.title == "Mine"
     assert load_specimen("near.toml", tmp_path).profile.title == "Mine"
-    assert "deep" in profile_files(tmp_path)
-
-
-def test_a_sites_own_profile_hides_the_packages_of_the_same_name_wherever_the_site_lies(tmp_path: Path) -> None:
-    for place in ("a-site", "zz-site"):
-        own = tmp_path / place / "profiles"
-        own.mkdir(parents=True)
-        profile(own, "xy-md02")
-        found = profile_files(tmp_path / place)
-        assert found["xy-md02"] == own / "xy-md02.toml"
-        assert list(found) == sorted(found)
+    assert "deep" in ProfilePlaces(tmp_path).all()
 
 
 def test_what_the_profile_leaves_open_is_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from edge.domain.event import Json
     from edge.domain.settings import PointSettings
+    from edge.settings.profile_places import ProfilePlaces
     from edge.settings.specimen import Specimen
 
 # Columns that a page takes, where its points allow it.
@@ -40,13 +41,14 @@ def profiles(name: str | None, driver: str | None, folder: Path, *, as_toml: boo
     Exit codes: 0 done, 2 there is no such profile, 78 it has mistakes.
     """
     from edge.settings.problems import ConfigurationInvalid
-    from edge.settings.specimen import ProfileUnknown, load_specimen, profile_files
+    from edge.settings.profile_places import ProfilePlaces
+    from edge.settings.specimen import ProfileUnknown, load_specimen
 
     if as_toml and name is None:
         raise click.UsageError("--toml needs the NAME of a profile")
     try:
         if name is None:
-            _list(profile_files(folder), driver, as_json=as_json)
+            _list(ProfilePlaces(folder), driver, as_json=as_json)
             return
         specimen = load_specimen(name, folder)
     except ProfileUnknown as error:
@@ -56,37 +58,56 @@ def profiles(name: str | None, driver: str | None, folder: Path, *, as_toml: boo
         click.echo(error, err=True)
         sys.exit(EXIT_CONFIGURATION)
     if as_toml:
-        click.echo(specimen.file.read_text(encoding="utf-8"), nl=False)
+        click.echo(specimen.found.file.read_text(encoding="utf-8"), nl=False)
     elif as_json:
         click.echo(json.dumps(_record(specimen), indent=2, ensure_ascii=False))
     else:
         click.echo("\n".join(_page(specimen)))
 
 
-def _list(found: dict[str, Path], driver: str | None, *, as_json: bool) -> None:
-    import tomllib
-
+def _list(places: "ProfilePlaces", driver: str | None, *, as_json: bool) -> None:
     rows = []
-    for name, file in found.items():
-        try:
-            head = tomllib.loads(file.read_text(encoding="utf-8")).get("profile", {})
-        except (OSError, ValueError) as error:
-            click.echo(f"{file}: {error}", err=True)
-            continue
-        if driver is None or head.get("driver") == driver:
-            rows.append({"id": name, "driver": str(head.get("driver", "")), "title": str(head.get("title", ""))})
+    for name, found in places.all().items():
+        head = _head(found.file)
+        if head is not None and driver in {None, head.get("driver")}:
+            said = {key: str(head.get(key, "")) for key in ("driver", "title")}
+            rows.append({"id": name, **said, "origin": found.origin})
+        for other in places.passed_over(name):
+            click.echo(f"warning: {other.file}: not used; {name!r} is that of {found.origin}", err=True)
+    for sentence in places.broken():
+        click.echo(f"warning: {sentence}", err=True)
     if as_json:
         click.echo(json.dumps({"profiles": rows}, indent=2, ensure_ascii=False))
         return
     width = max((len(row["id"]) for row in rows), default=0)
     for row in rows:
-        click.echo(f"{row['id']:<{width}}  {row['driver']:<9}  {row['title']}")
+        click.echo(f"{row['id']:<{width}}  {row['driver']:<9}  {row['title']}{_origin(row['origin'])}")
+
+
+def _head(file: Path) -> "dict[str, object] | None":
+    """Return what a profile says of itself; None after saying why it cannot be read."""
+    import tomllib
+
+    try:
+        head = tomllib.loads(file.read_text(encoding="utf-8")).get("profile")
+    except (OSError, ValueError) as error:
+        click.echo(f"{file}: {error}", err=True)
+        return None
+    return head if isinstance(head, dict) else {}
+
+
+def _origin(origin: str) -> str:
+    """Say where a profile comes from, where that is not our own package."""
+    from edge.settings.profile_places import OURS, SITE
+
+    return "" if origin == OURS else f"  (of {'the site' if origin == SITE else origin})"
 
 
 def _page(specimen: "Specimen") -> "Iterator[str]":
     profile, device = specimen.profile, specimen.device
     yield f"{profile.identity.id}: {profile.title}"
-    yield f"driver {profile.driver}, version {profile.identity.version}, {profile.identity.digest[:19]}…"
+    identity = f"version {profile.identity.version}, {profile.identity.digest[:19]}…"
+    yield f"driver {profile.driver}, {identity}{_origin(specimen.found.origin)}"
     yield from _wrapped(f"source: {profile.source}")
     facts = _facts(specimen)
     if facts:
@@ -187,7 +208,8 @@ def _record(specimen: "Specimen") -> "dict[str, Json]":
         "driver": profile.driver,
         "title": profile.title,
         "source": profile.source,
-        "file": str(specimen.file),
+        "file": str(specimen.found.file),
+        "origin": specimen.found.origin,
         "defaults": _facts(specimen),
         # Said for each device, in the site file.
         "open": sorted(specimen.open_options),

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.settings.profile import packaged_profiles
+from edge import __version__
+from edge.settings.profile_places import packaged_profiles
 from fakes.command_line import told, typed
 
 
@@ -13,6 +14,7 @@ def test_all_models_are_listed_with_their_drivers() -> None:
         "id": "xy-md02",
         "driver": "modbus",
         "title": next(row["title"] for row in rows if row["id"] == "xy-md02"),
+        "origin": f"greenhouse-edge {__version__}",
     } in rows
     assert {row["driver"] for row in rows} == {"modbus", "serial", "mqtt"}
     lines = typed("profiles").stdout.splitlines()

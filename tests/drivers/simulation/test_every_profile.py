@@ -30,7 +30,7 @@ from drivers.simulation.sensors import COMPASS, Sensors, SimulatedDevice
 from drivers.simulation.site import Shown, SimulatedSite
 from edge.domain.reading import Quality, Reading, Value
 from edge.domain.settings import DeviceSettings, Settings
-from edge.settings.profile import packaged_profiles
+from edge.settings.profile_places import packaged_profiles
 from edge.settings.site import load_settings
 
 NOW_MS = 1_800_000_000_000
