@@ -18,7 +18,7 @@ from edge.domain.author import Author
 from edge.domain.clock import Clock
 from edge.domain.driver import Driver, GroupDriver, PolledDriver, PushedDriver
 from edge.domain.settings import ConnectionSettings
-from edge.storage.entry import Keyed
+from edge.storage.entries import Keyed
 
 
 class Collector:

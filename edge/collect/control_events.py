@@ -15,7 +15,7 @@ from edge.domain.alarm import AlarmIdentity, AlarmKind, OpenAlarm, lost_device
 from edge.domain.author import Author, encode_json
 from edge.domain.clock import ClockState, Moment, rfc3339
 from edge.domain.event import Draft, EventType, Json
-from edge.storage.alarms import OpenAlarms
+from edge.storage.remembered import OpenAlarms
 
 # Some hours of a flapping device while the disk takes nothing; each is less than 1 KiB.
 WAITING_MAX = 1000

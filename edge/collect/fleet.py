@@ -11,7 +11,7 @@ from edge.domain.configuration import EffectiveConfiguration
 from edge.domain.driver import LatestReading
 from edge.domain.reading import Quality, Reason
 from edge.domain.settings import ConnectionSettings, DeviceSettings
-from edge.storage.alarms import OpenAlarms
+from edge.storage.remembered import OpenAlarms
 
 
 class Fleet:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from edge.domain.reading import SOURCE_KEY_LENGTH_MAX, Origin, Sample
-from edge.storage.entry import Keyed
+from edge.storage.entries import Keyed
 
 # The newest keys of one connection, some MiB of them. More than the outbox's queue holds, so that nothing on its way to
 # disk is forgotten; a broker sends again what it has in flight, some hundreds of messages; radio networks deliver twice

@@ -10,8 +10,8 @@ from edge.domain.author import Author
 from edge.domain.configuration import DeviceFleet
 from edge.domain.device_group import GroupOptions, member, refusal, with_member
 from edge.domain.settings import ConnectionSettings, DeviceGroup, Settings
-from edge.storage.adopted_devices import AdoptedName, load_adopted, remove_adopted, save_adopted
 from edge.storage.outbox import Outbox
+from edge.storage.remembered import AdoptedName, load_adopted, remove_adopted, save_adopted
 
 log = structlog.get_logger()
 

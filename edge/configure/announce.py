@@ -14,18 +14,19 @@ from edge.domain.author import Author, encode_json
 from edge.domain.configuration import DeviceFleet, EffectiveConfiguration, Mistake
 from edge.domain.event import EventType
 from edge.domain.settings import DeviceSettings
-from edge.storage.alarms import find_open_alarm, load_open_alarms
+from edge.storage.batch import OutboxTransaction
 from edge.storage.configurations import find_configuration, find_missing
 from edge.storage.database import Reader
-from edge.storage.descriptions import (
+from edge.storage.outbox import Outbox
+from edge.storage.remembered import (
     Description,
     find_description,
+    find_open_alarm,
     load_descriptions,
+    load_open_alarms,
     remove_description,
     save_description,
 )
-from edge.storage.outbox import Outbox
-from edge.storage.transaction import OutboxTransaction
 
 # The alarm is for a person; all of it is in the log.
 MESSAGES_MAX = 5

@@ -23,10 +23,10 @@ from edge.domain.event_store import (
     EventStoreUnavailable,
 )
 from edge.storage.answers import remove_pending_above
-from edge.storage.checkpoints import Checkpoint, load_checkpoints, remove_checkpoints
 from edge.storage.configurations import forget_revisions
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
+from edge.storage.remembered import Checkpoint, load_checkpoints, remove_checkpoints
 
 # The first poll waits that long for what the event store says of the configuration. A connection with TLS over a mobile
 # link and the few reads of a start take one or two seconds; a grower does not notice three.

@@ -6,7 +6,7 @@ from edge.domain.author import Author, Reference, encode_json
 from edge.domain.configuration import EffectiveConfiguration, readers_silence_max_s
 from edge.domain.event import Draft, EventType, Json
 from edge.domain.settings import DeviceSettings, Limits, PointRemote, PointSettings
-from edge.storage.descriptions import Description
+from edge.storage.remembered import Description
 
 
 def describe(device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str) -> dict[str, Json]:

@@ -31,7 +31,7 @@ from edge.storage.answers import (
     remove_old_answers,
     reposition_answer,
 )
-from edge.storage.checkpoints import Checkpoint, add_checkpoint
+from edge.storage.batch import OutboxTransaction
 from edge.storage.configurations import (
     append_history,
     find_missing,
@@ -44,7 +44,7 @@ from edge.storage.configurations import (
 )
 from edge.storage.database import Writer
 from edge.storage.outbox import Outbox
-from edge.storage.transaction import OutboxTransaction
+from edge.storage.remembered import Checkpoint, add_checkpoint
 
 log = structlog.get_logger()
 

@@ -17,7 +17,6 @@ from edge.domain.event_store import NO_STREAM, CaughtUp, EventStore, StreamDelet
 from edge.domain.foreign_json import read_object
 from edge.domain.identifier import IDENTIFIER_LENGTH_MAX
 from edge.storage.answers import add_answer
-from edge.storage.checkpoints import Checkpoint, add_checkpoint, load_checkpoints, remove_checkpoints
 from edge.storage.configurations import (
     DeviceVersions,
     MissingConfiguration,
@@ -29,6 +28,7 @@ from edge.storage.configurations import (
 )
 from edge.storage.database import Writer
 from edge.storage.outbox import Outbox
+from edge.storage.remembered import Checkpoint, add_checkpoint, load_checkpoints, remove_checkpoints
 
 log = structlog.get_logger()
 

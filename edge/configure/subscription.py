@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from edge.domain.event import RecordedEvent
 from edge.domain.event_store import EventStore, StreamNotFound
-from edge.storage.checkpoints import Checkpoint
+from edge.storage.remembered import Checkpoint
 
 # While catching up, this many events make one transaction …
 CHUNK_EVENTS_MAX = 64

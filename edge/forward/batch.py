@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from edge.domain.event import NewEvent
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 
 # The server's default limit on an append. An event beyond it is too large for every server that has not been changed.
 APPEND_BYTES_MAX = 1024 * 1024

@@ -13,7 +13,7 @@ import structlog
 
 from edge.forward.batch import BATCH_EVENTS_MAX, size_of
 from edge.forward.reconcile import Marks
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
 

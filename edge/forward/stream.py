@@ -23,7 +23,7 @@ from edge.forward.reconcile import Mark
 from edge.forward.refusals import EventsRefused
 from edge.forward.trust import Trust
 from edge.forward.verification import Verification
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox
 
 log = structlog.get_logger()

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from edge.domain.event_store import AccessRefused, EventStore, StreamDeleted, StreamNotFound
 from edge.forward.reconcile import Standing, standing
+from edge.storage.batch import StreamNames
 from edge.storage.cursors import Cursors, Witness
-from edge.storage.streams import StreamNames
 
 # Before the first commit position.
 NOWHERE = -1

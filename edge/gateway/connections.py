@@ -13,8 +13,8 @@ from edge.collect.repeats import KEYS_MAX
 from edge.domain.author import Author
 from edge.domain.driver import Driver, DriverContext, DriverError, DriverMisconfigured, PolledDriver, PushedDriver
 from edge.domain.settings import ConnectionSettings
+from edge.storage.backlog import newest_keyed
 from edge.storage.outbox import Outbox
-from edge.storage.recovery import newest_keyed
 
 
 class Connections:

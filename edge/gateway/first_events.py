@@ -9,9 +9,9 @@ from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.author import Author
 from edge.domain.event import Draft, EventType, Json
 from edge.domain.settings import ConnectionSettings, Settings
-from edge.storage.alarms import OpenAlarms
 from edge.storage.outbox import Outbox
 from edge.storage.placement import Damage
+from edge.storage.remembered import OpenAlarms
 
 
 def first_events(settings: Settings, author: Author, outbox: Outbox) -> list[Draft]:

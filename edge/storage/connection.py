@@ -1,11 +1,19 @@
-"""The few things we ask of a connection to SQLite; aiosqlite's thread by default, a seam for the simulation."""
+"""The few things we ask of a connection to SQLite, and the layout of the file behind it.
+
+aiosqlite's thread by default, a seam for the simulation. The layout is brought up to date by numbered SQL files, each in a
+transaction with its `user_version`.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import aiosqlite
+
+from edge.storage.errors import DatabaseTooNew
 
 SqlValue: TypeAlias = int | float | str | bytes | None
 # A column's type is the table's affair; whoever reads a row knows it.
@@ -76,3 +84,44 @@ async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
             task.exception()
         raise cancelled
     return task.result()
+
+
+def migrations() -> dict[int, str]:
+    """Read the package's migrations: number -> SQL, in order."""
+    folder = resources.files("edge.storage") / "migrations"
+    files = {int(file.name[:4]): file for file in folder.iterdir() if file.name.endswith(".sql")}
+    return {number: files[number].read_text(encoding="utf-8") for number in sorted(files)}
+
+
+async def migrate(connection: Connection, steps: Mapping[int, str]) -> None:
+    """Apply what is missing. Raises DatabaseTooNew, before anything is changed, for a file of a newer release."""
+    [(version,)] = await connection.fetch_all("PRAGMA user_version")
+    newest = max(steps)
+    if version > newest:
+        raise DatabaseTooNew(f"the outbox has layout {version}; this release knows layouts up to {newest}")
+    for number in sorted(steps):
+        if number > version:
+            await _apply(connection, number, steps[number])
+
+
+async def _apply(connection: Connection, number: int, script: str) -> None:
+    # A migration cut short by a crash is rolled back by SQLite; it then runs again from its beginning.
+    await connection.fetch_all("BEGIN IMMEDIATE")
+    try:
+        for statement in _statements(script):
+            await connection.fetch_all(statement)
+        await connection.fetch_all(f"PRAGMA user_version = {number}")
+        await connection.fetch_all("COMMIT")
+    except sqlite3.Error:
+        await connection.fetch_all("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    assert not statement.strip(), "a migration ends with a whole statement"

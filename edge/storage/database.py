@@ -14,8 +14,16 @@ from typing import NamedTuple, Protocol, TypeVar
 import structlog
 
 from edge.domain.settings import OutboxSettings
-from edge.storage.connection import Connect, Connection, Row, SqlValue, connect_in_thread, uninterrupted
-from edge.storage.directory_lock import held_directory
+from edge.storage.connection import (
+    Connect,
+    Connection,
+    Row,
+    SqlValue,
+    connect_in_thread,
+    migrate,
+    migrations,
+    uninterrupted,
+)
 from edge.storage.errors import (
     CommitFailed,
     DatabaseDamaged,
@@ -25,8 +33,7 @@ from edge.storage.errors import (
     primary_code,
     translated,
 )
-from edge.storage.file_place import FilePlace
-from edge.storage.migration import migrate, migrations
+from edge.storage.state_directory import FilePlace, held_directory
 
 log = structlog.get_logger()
 

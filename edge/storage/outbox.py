@@ -5,9 +5,9 @@ their order: who has seen position n never sees a smaller one appear.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import structlog
@@ -15,29 +15,54 @@ import structlog
 from edge.domain.clock import Clock
 from edge.domain.event import Draft, EventType
 from edge.domain.settings import OutboxSettings
-from edge.storage.alarms import OpenAlarms
-from edge.storage.backlog import Backlog
-from edge.storage.cursors import Cursors
+from edge.storage import sql
+from edge.storage.backlog import Backlog, Identity, add_quarantined
+from edge.storage.batch import OutboxTransaction, StreamNames
+from edge.storage.cursors import Cursors, cursor_statement
 from edge.storage.database import Database, naming
-from edge.storage.entry import Entry, Page
+from edge.storage.entries import Entry, Page
 from edge.storage.errors import CommitFailed, StateDirectoryLost
-from edge.storage.identities import Identity
-from edge.storage.intake import Intake
-from edge.storage.ledger import Ledger, Listener
+from edge.storage.ledger import Ledger, Listener, Recovered, begin_run, recover
 from edge.storage.placement import Damage, Placement, Stray, find_damage
-from edge.storage.quarantine import add_quarantined
-from edge.storage.recovery import Recovered, begin_run, cursor_statement, recover
-from edge.storage.retention import Retention
-from edge.storage.statistics import OutboxStatistics
-from edge.storage.streams import StreamNames
-from edge.storage.transaction import OutboxTransaction
-from edge.storage.upkeep import Upkeep
-from edge.storage.writer import Writer
+from edge.storage.remembered import OpenAlarms
+from edge.storage.upkeep import Retention, Upkeep
+from edge.storage.writer import Intake, Writer
 
 log = structlog.get_logger()
 
 # How often a disk that took no declaration is tried.
 DISK_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxStatistics:
+    """Figures for `status`, health and metrics."""
+
+    # Entries that are not yet in the event store, by stream and together.
+    pending_by_stream: Mapping[str, int]
+    last_position: int
+    # How long ago the last commit succeeded; None if none has yet.
+    committed_age_s: float | None
+    # Drafts that wait for the next commit.
+    waiting: int
+    entries_committed: int
+    commits: int
+    commits_failed: int
+    # The disk does not take commits right now.
+    is_failing: bool
+    # Why; None while it takes them.
+    failure: str | None
+    blocks_damaged: int
+    # Blocks that start had to decode: those after the cursors, or all of them if the cursors were lost.
+    blocks_replayed: int
+    quarantined: int
+    refused: int
+    parked: Mapping[str, str]
+
+    @property
+    def pending(self) -> int:
+        """Entries of all streams that are not yet in the event store."""
+        return sum(self.pending_by_stream.values())
 
 
 class Outbox:
@@ -275,7 +300,7 @@ class Outbox:
     async def _set_parked(self, stream: int, reason: str | None, *declarations: Draft) -> None:
         async with self.transaction() as transaction:
             await transaction.execute(
-                "UPDATE streams SET parked_reason = ?, parked_at_ms = ? WHERE number = ?",
+                sql.PARK_STREAM,
                 (reason, None if reason is None else self._clock.unix_ms(), stream),
             )
             for draft in declarations:

@@ -10,18 +10,14 @@ from typing import NamedTuple
 
 from edge.domain.author import STATUS_TYPES, Author, encode_json
 from edge.domain.event import Draft, EventType, Json
+from edge.storage import sql
+from edge.storage.batch import LOST, StreamNames
 from edge.storage.database import Reader
-from edge.storage.entry import Entry
-from edge.storage.streams import LOST, StreamNames
-from edge.storage.telemetry import DEVICE, run_of, sampled
+from edge.storage.entries import DEVICE, Entry, run_of, sampled
 
 # Start looks at so many of the newest control entries: enough for days of an ordinary site, read in some milliseconds.
 CONTROL_ENTRIES_LOOKED_AT = 2000
 
-_PLACES = (
-    "SELECT stream, type, count(*), max(position) FROM"
-    " (SELECT stream, type, position FROM control_entries ORDER BY position DESC LIMIT ?) GROUP BY stream, type"
-)
 # A plain text: comparing with a member of the enumeration takes three times as long.
 _TELEMETRY = EventType.SENSOR_READING_RECEIVED.value
 _OWN_TYPES = frozenset(EventType) - {EventType.SENSOR_READING_RECEIVED, EventType.DEVICE_CONFIGURATION_UPDATED}
@@ -132,7 +128,7 @@ class Placement:
 
 async def newest_control_places(reader: Reader) -> list[tuple[int, str, int, int]]:
     """Return (stream, type, how many, position of the newest) of the newest control entries."""
-    rows = await reader.fetch_all(_PLACES, (CONTROL_ENTRIES_LOOKED_AT,))
+    rows = await reader.fetch_all(sql.CONTROL_PLACES, (CONTROL_ENTRIES_LOOKED_AT,))
     return [(number, event_type, count, newest) for number, event_type, count, newest in rows]
 
 

@@ -16,8 +16,8 @@ from edge.collect.repeats import KEYS_MAX
 from edge.domain.configuration import site_file_configuration
 from edge.domain.event import EventType
 from edge.domain.reading import Origin, Redelivery, Sample
+from edge.storage.backlog import newest_keyed
 from edge.storage.outbox import Outbox
-from edge.storage.recovery import newest_keyed
 from fakes.collect_run import Work, collect, for_seconds
 from fakes.collect_site import FakeOutbox, author, connection, device, point, values
 from fakes.outbox_drafts import all_entries, as_after_power_cut, virtual_outbox

@@ -3,9 +3,8 @@ from uuid import UUID
 
 from edge.collect.repeats import KEYS_MAX, Repeats
 from edge.domain.reading import Origin, Redelivery, Sample
-from edge.storage.entry import Keyed
-from edge.storage.intake import ENTRIES_WAITING_MAX
-from edge.storage.writer import ENTRIES_MAX
+from edge.storage.entries import Keyed
+from edge.storage.writer import ENTRIES_MAX, ENTRIES_WAITING_MAX
 from fakes.scripted_driver import good
 
 ONE, TWO, THREE = (UUID(int=number) for number in (1, 2, 3))

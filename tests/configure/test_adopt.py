@@ -10,8 +10,8 @@ from edge.configure.adopt import Registrar, with_adopted
 from edge.configure.announce import Announcer
 from edge.domain.event import EventType
 from edge.domain.settings import DeviceGroup, Settings
-from edge.storage.adopted_devices import AdoptedName, load_adopted
 from edge.storage.errors import CommitFailed
+from edge.storage.remembered import AdoptedName, load_adopted
 from fakes.collect_site import Topic
 from fakes.configure_world import STREAM, Gateway, World, make_device, make_settings
 from fakes.inline_sqlite import InlineConnect, disk_error, ignore

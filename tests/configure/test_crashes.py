@@ -14,7 +14,7 @@ import pytest
 
 from edge.domain.event import EventType
 from edge.storage.answers import load_pending
-from edge.storage.checkpoints import load_checkpoints
+from edge.storage.remembered import load_checkpoints
 from fakes.configure_world import STATUS_STREAM, STREAM, Gateway, World, update, update_event
 from fakes.inline_sqlite import InlineConnect
 from fakes.virtual_time import run_virtual

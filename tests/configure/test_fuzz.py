@@ -20,7 +20,7 @@ from edge.contract.model import INTEGER_MAX
 from edge.contract.registry import MODELS
 from edge.domain.event import EventType, NewEvent, RecordedEvent
 from edge.domain.foreign_json import JsonRefused, read_json, read_object
-from edge.storage.checkpoints import Checkpoint
+from edge.storage.remembered import Checkpoint
 from fakes.configure_world import ANSWERS, STATUS_STREAM, STREAM, World, update_event
 from fakes.event_store import FakeEventStore
 from fakes.virtual_time import run_virtual

@@ -9,7 +9,7 @@ import pytest
 
 from edge.domain.event import EventType
 from edge.storage import answers
-from edge.storage.checkpoints import load_checkpoints
+from edge.storage.remembered import load_checkpoints
 from fakes.configure_world import ANSWERS, STATUS_STREAM, STREAM, World, update, update_event
 from fakes.event_store import FakeEventStore
 from fakes.virtual_time import run_virtual

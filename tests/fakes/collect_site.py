@@ -22,7 +22,7 @@ from edge.domain.settings import (
     StreamTemplates,
     ValueType,
 )
-from edge.storage.alarms import OpenAlarms
+from edge.storage.remembered import OpenAlarms
 from fakes.contract_check import breaches
 
 RUN = UUID("018f0000-0000-7000-8000-000000000001")

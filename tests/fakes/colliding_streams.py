@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from edge.storage.batch import StreamNames
 from edge.storage.database import Statement
-from edge.storage.streams import StreamNames
 
 
 class CollidingStreams(StreamNames):

@@ -32,7 +32,7 @@ from edge.domain.settings import (
     ValueType,
 )
 from edge.storage.connection import Connect
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox
 from fakes.alarm_check import alarm_violations
 from fakes.event_store import FakeEventStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge.domain.event_store import Right
 from edge.domain.settings import OutboxSettings
 from edge.storage.errors import CommitFailed
-from edge.storage.retention import ROWS_MIN
+from edge.storage.upkeep import ROWS_MIN
 from fakes.event_store import Fault
 from fakes.forwarding_check import POISON, is_poison
 from fakes.forwarding_world import STORE_DOWN_S, DiskFault, Life, TransactionFailed, World

@@ -23,7 +23,7 @@ from edge.domain.event_store import NO_STREAM, EventStoreError, RequestRefused
 from edge.domain.settings import OutboxSettings, StreamTemplates
 from edge.forward.forwarder import Forwarder
 from edge.storage.database import open_database
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox, open_outbox
 from edge.storage.placement import Placement
 from fakes.contract_check import breaches

@@ -11,10 +11,10 @@ from edge.domain.event import Draft, EventType, Numbers
 from edge.domain.settings import OutboxSettings
 from edge.storage.connection import Connect
 from edge.storage.database import open_database
-from edge.storage.entry import Entry
-from edge.storage.intake import Intake
+from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox, open_outbox
 from edge.storage.placement import Placement
+from edge.storage.writer import Intake
 from fakes.inline_sqlite import connect_inline
 from fakes.virtual_time import VirtualClock
 

@@ -15,7 +15,7 @@ from drivers.mqtt.inbox import Delivery, Inbox
 from drivers.mqtt.redelivery import Redeliveries
 from edge.collect.repeats import Repeats
 from edge.domain.reading import Reading, Sample
-from edge.storage.entry import Keyed
+from edge.storage.entries import Keyed
 
 # Chooses an id for a new message: given the ids that are taken, and those that were freed, the oldest first.
 Ids = Callable[[Collection[int], Sequence[int]], int]

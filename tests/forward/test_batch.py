@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.forward.batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, leading_batch, new_events, size_of
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 
 
 def entry(size: int, position: int = 1) -> Entry:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from edge.domain.event import NewEvent
 from edge.domain.event_store import EventStoreUnavailable
 from edge.forward.trust import Outlook, Trust
+from edge.storage.batch import StreamNames, StreamRow
 from edge.storage.cursors import Cursors, Witness
-from edge.storage.streams import StreamNames, StreamRow
 from fakes.event_store import FakeEventStore
 
 NAMES = {1: "s-1", 2: "s-2", 3: "s-3"}

@@ -11,8 +11,8 @@ import pytest
 from edge.domain.driver import DeviceUnreachable
 from edge.domain.event import Draft, EventType
 from edge.storage import batch
-from edge.storage.alarms import remembering
 from edge.storage.database import Statement
+from edge.storage.remembered import remembering
 from fakes.alarm_check import alarm_view
 from fakes.collect_lives import Lives, Script, seconds
 from fakes.collect_site import connection, device

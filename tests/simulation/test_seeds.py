@@ -16,9 +16,9 @@ from edge.domain.event import Draft, NewEvent
 from edge.forward import forwarder
 from edge.forward.queues import StreamQueue
 from edge.forward.stream import StreamForwarder
-from edge.storage import recovery
+from edge.storage import ledger
 from edge.storage.cursors import Cursors
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox
 from fakes.colliding_streams import CollidingStreams
 from fakes.event_store import FakeEventStore, Weak
@@ -105,7 +105,7 @@ def test_the_simulation_finds_a_mark_before_its_append(tmp_path: Path, monkeypat
 
 
 def test_the_simulation_finds_two_streams_with_one_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "StreamNames", CollidingStreams)
+    monkeypatch.setattr(ledger, "StreamNames", CollidingStreams)
     assert any(found_in(tmp_path, seed) for seed in range(TEETH_SEEDS))
 
 

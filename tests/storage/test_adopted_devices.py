@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from edge.storage.adopted_devices import AdoptedName, load_adopted, remove_adopted, save_adopted
 from edge.storage.database import open_database
+from edge.storage.remembered import AdoptedName, load_adopted, remove_adopted, save_adopted
 
 FIRST = AdoptedName("broker", "zigbee-{name}", "Bench 3/left")
 SECOND = AdoptedName("broker", "zigbee-{name}", "Bench 3/right")

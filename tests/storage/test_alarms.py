@@ -8,12 +8,12 @@ import pytest
 
 from edge.domain.alarm import AlarmIdentity, OpenAlarm
 from edge.domain.event import Draft, EventType
-from edge.storage.alarms import load_open_alarms
+from edge.storage.connection import migrate, migrations
 from edge.storage.database import open_database
 from edge.storage.errors import CommitFailed
-from edge.storage.intake import Intake
-from edge.storage.migration import migrate, migrations
 from edge.storage.outbox import Outbox
+from edge.storage.remembered import load_open_alarms
+from edge.storage.writer import Intake
 from fakes.collect_site import author
 from fakes.inline_sqlite import InlineConnect, connect_inline, disk_error, ignore
 from fakes.outbox_drafts import all_entries, virtual_outbox

@@ -8,10 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge.storage import backlog
+from edge.storage.backlog import Identities, Identity
 from edge.storage.connection import Connection
 from edge.storage.database import Statement
-from edge.storage.entry import Entry
-from edge.storage.identities import Identities, Identity
+from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox
 from edge.storage.writer import ENTRIES_MAX
 from fakes.inline_sqlite import InlineConnect, InlineConnection

@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.storage.block import FORMAT, FORMAT_WITHOUT_DELIVERIES, Block, _checksum, decode_block, encode_block
-from edge.storage.entry import Entry
+from edge.storage.entries import (
+    BLOCK_FORMAT,
+    FORMAT_WITHOUT_DELIVERIES,
+    Block,
+    Entry,
+    _block_checksum,
+    decode_block,
+    encode_block,
+)
 from edge.storage.errors import BlockDamaged
 
 POSITION_MAX = 2**48
@@ -104,13 +111,13 @@ def test_what_no_sender_can_send_again_is_written_as_the_first_release_wrote_it(
     block = encode_block(first_entries(), committed_at_ms=1_795_428_000_000)
     assert block.body[0] == FORMAT_WITHOUT_DELIVERIES == 1
     with_delivery = [*first_entries(), sample(3, delivery=b"delivery")]
-    assert encode_block(with_delivery, committed_at_ms=1).body[0] == FORMAT == 2
+    assert encode_block(with_delivery, committed_at_ms=1).body[0] == BLOCK_FORMAT == 2
 
 
 def test_a_block_of_a_format_that_is_not_known_is_called_damaged() -> None:
-    body = bytes([FORMAT + 1]) + encode_block([sample(5)], committed_at_ms=1).body[1:]
+    body = bytes([BLOCK_FORMAT + 1]) + encode_block([sample(5)], committed_at_ms=1).body[1:]
     with pytest.raises(BlockDamaged, match="unknown format 3"):
-        decode_block(Block(5, 5, 1, 1, _checksum(5, 5, 1, 1, body), body))
+        decode_block(Block(5, 5, 1, 1, _block_checksum(5, 5, 1, 1, body), body))
 
 
 def test_the_names_of_deliveries_take_some_three_bytes_each() -> None:

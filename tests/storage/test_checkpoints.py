@@ -1,14 +1,14 @@
 from pathlib import Path
 from uuid import UUID
 
-from edge.storage.checkpoints import (
+from edge.storage.database import open_database
+from edge.storage.remembered import (
     CHECKPOINTS_KEPT,
     Checkpoint,
     add_checkpoint,
     load_checkpoints,
     remove_checkpoints,
 )
-from edge.storage.database import open_database
 
 
 def checkpoint(revision: int) -> Checkpoint:

@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.domain.event_store import NO_STREAM
-from edge.storage.block import CHECKSUM_SIZE
-from edge.storage.cursor_row import CursorRow, CursorRowDamaged, decode_cursor_row, encode_cursor_row
-from edge.storage.cursors import Cursor, Span, Witness
+from edge.storage.cursors import (
+    Cursor,
+    CursorRow,
+    CursorRowDamaged,
+    Span,
+    Witness,
+    decode_cursor_row,
+    encode_cursor_row,
+)
+from edge.storage.entries import CHECKSUM_SIZE
 
 POSITIONS = st.integers(0, 2**60)
 EVENT_IDS = st.uuids().filter(lambda event_id: event_id.int != 0)

@@ -4,7 +4,7 @@ import pytest
 
 from edge.domain.event_store import NO_STREAM
 from edge.storage.cursors import Cursor, Cursors
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 
 STREAM = 1
 OTHER = 2

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from edge.storage.database import open_database
-from edge.storage.descriptions import Description, load_descriptions, remove_description, save_description
+from edge.storage.remembered import Description, load_descriptions, remove_description, save_description
 
 
 async def test_the_last_description_of_a_device_is_kept(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from edge.domain.event_store import NO_STREAM
 from edge.domain.settings import OutboxSettings
 from edge.storage.connection import connect_in_thread
 from edge.storage.database import open_database
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox, open_outbox
 from fakes.inline_sqlite import InlineConnect, disk_error

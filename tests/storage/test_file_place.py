@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from edge.domain.settings import OutboxSettings
 from edge.storage.database import FILE_NAME, Database, Statement, open_database
 from edge.storage.errors import CommitFailed, StateDirectoryLost
-from edge.storage.file_place import FilePlace
+from edge.storage.state_directory import FilePlace
 from edge.storage.writer import LAST_FORWARDING_S, PLACE_CHECK_S
 from fakes.inline_sqlite import InlineConnect, connect_inline, disk_error, ignore
 from fakes.outbox_drafts import GATEWAY_STREAM, Drafting, all_entries, virtual_outbox

@@ -1,6 +1,6 @@
 import pytest
 
-from edge.storage.intake import CONTROL_WAITING_RESERVE, Intake
+from edge.storage.writer import CONTROL_WAITING_RESERVE, Intake
 from fakes.outbox_drafts import Drafting
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from edge.domain.settings import OutboxSettings
 from edge.storage.database import open_database
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.outbox import open_outbox
 from fakes import killed_writer
 from fakes.killed_writer import HastyClock

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.storage.connection import Connection
+from edge.storage.connection import Connection, migrate, migrations
 from edge.storage.database import open_database
 from edge.storage.errors import DatabaseTooNew
-from edge.storage.migration import migrate, migrations
 from fakes.inline_sqlite import connect_inline
 
 

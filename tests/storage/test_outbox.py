@@ -7,9 +7,8 @@ import pytest
 
 from edge.domain.event import EventType
 from edge.domain.settings import OutboxSettings
-from edge.storage.intake import Intake
 from edge.storage.outbox import Outbox
-from edge.storage.writer import ENTRIES_MAX
+from edge.storage.writer import ENTRIES_MAX, Intake
 from fakes.outbox_drafts import GATEWAY_STREAM, Drafting, all_entries, virtual_outbox
 from fakes.virtual_time import run_virtual
 

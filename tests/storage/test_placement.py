@@ -13,13 +13,13 @@ from structlog.testing import capture_logs
 from edge.domain.author import Author
 from edge.domain.event import EventType
 from edge.domain.settings import StreamTemplates
-from edge.storage import recovery
+from edge.storage import ledger
+from edge.storage.backlog import load_quarantined
 from edge.storage.cursors import Cursor
 from edge.storage.database import FILE_NAME
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.errors import DatabaseDamaged
 from edge.storage.placement import Placement
-from edge.storage.quarantine import load_quarantined
 from fakes.colliding_streams import CollidingStreams
 from fakes.forwarding_world import Life, World
 from fakes.inline_sqlite import connect_inline
@@ -60,7 +60,7 @@ def played(directory: Path, monkeypatch: pytest.MonkeyPatch, *, is_online: bool,
     async def story() -> None:
         world.placement = lambda _author: None
         with monkeypatch.context() as earlier_release:
-            earlier_release.setattr(recovery, "StreamNames", CollidingStreams)
+            earlier_release.setattr(ledger, "StreamNames", CollidingStreams)
             for script in (first_answer_is_given_up, answer_again):
                 if not is_online:
                     world.store.go_down()

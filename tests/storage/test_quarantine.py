@@ -4,10 +4,10 @@ from uuid import UUID
 
 import pytest
 
+from edge.storage.backlog import add_quarantined, count_quarantined, load_quarantined
 from edge.storage.database import open_database
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.errors import CommitFailed
-from edge.storage.quarantine import add_quarantined, count_quarantined, load_quarantined, mark_retried
 from fakes.inline_sqlite import InlineConnect, disk_error, ignore
 from fakes.outbox_drafts import Drafting, all_entries, virtual_outbox
 from fakes.virtual_time import run_virtual
@@ -22,17 +22,8 @@ async def test_an_entry_set_aside_is_kept_whole_with_its_reason(tmp_path: Path) 
             # A caller that does not know whether it came to disk says it again.
             assert not await add_quarantined(transaction, ENTRY, reason="said again", now_ms=2000)
         [quarantined] = await load_quarantined(database)
-        assert quarantined == (ENTRY, "too large", 1000, None)
+        assert quarantined == (ENTRY, "too large", 1000)
         assert await count_quarantined(database) == 1
-
-
-async def test_a_retry_names_the_new_entry(tmp_path: Path) -> None:
-    async with open_database(tmp_path) as database:
-        async with database.transaction() as transaction:
-            await add_quarantined(transaction, ENTRY, reason="too large", now_ms=1000)
-            await mark_retried(transaction, 7, retry_position=12)
-        [quarantined] = await load_quarantined(database)
-        assert quarantined.retry_position == 12
 
 
 def test_an_entry_set_aside_by_a_commit_of_unknown_outcome_is_declared_once(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge.domain.settings import OutboxSettings
+from edge.storage.backlog import KEY_BLOCKS_MAX, newest_keyed
 from edge.storage.cursors import Cursor
 from edge.storage.database import Statement
 from edge.storage.outbox import Outbox
-from edge.storage.recovery import KEY_BLOCKS_MAX, newest_keyed
 from fakes.inline_sqlite import InlineConnect, disk_error, ignore
 from fakes.outbox_drafts import Drafting, all_entries, as_after_power_cut, virtual_outbox
 from fakes.virtual_time import run_virtual

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from edge.domain.settings import OutboxSettings
 from edge.storage.outbox import Outbox
-from edge.storage.retention import ROWS_MIN, Retention
+from edge.storage.upkeep import ROWS_MIN, Retention
 from fakes.outbox_drafts import GATEWAY_STREAM, Drafting, all_entries, as_after_power_cut, virtual_outbox
 from fakes.virtual_time import VirtualClock, run_virtual
 

@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from edge.storage import runs
+from edge.storage import ledger
 from edge.storage.database import Statement
+from edge.storage.ledger import RUNS_KEPT, load_runs
 from edge.storage.outbox import Outbox
-from edge.storage.runs import RUNS_KEPT, load_runs
 from fakes.inline_sqlite import InlineConnect
 from fakes.outbox_drafts import Drafting, virtual_outbox
 from fakes.virtual_time import run_virtual
@@ -66,8 +66,8 @@ def test_a_run_whose_end_was_a_power_cut_is_no_empty_one(tmp_path: Path) -> None
 def test_old_runs_become_one_and_their_events_stay_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_per_start: int
 ) -> None:
-    monkeypatch.setattr(runs, "RUNS_KEPT", 4)
-    monkeypatch.setattr(runs, "ROWS_PER_START", rows_per_start)
+    monkeypatch.setattr(ledger, "RUNS_KEPT", 4)
+    monkeypatch.setattr(ledger, "ROWS_PER_START", rows_per_start)
 
     async def main() -> None:
         drafting = [Drafting() for _ in range(12)]
@@ -113,7 +113,7 @@ def test_hundreds_of_thousands_of_runs_cost_neither_memory_nor_the_start(tmp_pat
 
 
 def test_a_restart_loop_keeps_a_bounded_number_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "RUNS_KEPT", 20)
+    monkeypatch.setattr(ledger, "RUNS_KEPT", 20)
 
     async def main() -> None:
         for start in range(100):

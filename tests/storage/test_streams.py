@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.storage.batch import StreamNames, StreamRow
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
-from edge.storage.streams import StreamNames, StreamRow
 from fakes.inline_sqlite import InlineConnect, disk_error
 from fakes.outbox_drafts import GATEWAY_STREAM, Drafting, all_entries, virtual_outbox
 from fakes.virtual_time import run_virtual

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.domain.settings import OutboxSettings
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox
 from edge.storage.writer import ENTRIES_MAX
 from fakes.outbox_drafts import Drafting, all_entries, virtual_outbox

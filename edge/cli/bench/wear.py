@@ -18,7 +18,7 @@ from edge.domain.settings import OutboxSettings
 from edge.gateway.author import make_author
 from edge.settings.site import load_settings
 from edge.storage.database import open_database
-from edge.storage.entry import Entry
+from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox, open_outbox
 
 # Samples per second, one of each device a second: so many devices, streams and cursors.

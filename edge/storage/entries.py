@@ -1,4 +1,6 @@
-"""How one group commit's telemetry becomes a row: columns, compressed together, under a checksum.
+"""An event in the outbox, and how it lies on disk.
+
+Telemetry: one group commit is one row of `blocks`, made of columns that are compressed together, under a checksum.
 
     body = format (1 byte), the last 10 bytes of every event id, then zlib over the columns below
 
@@ -7,11 +9,14 @@ nearly the same in all events of a run: a block holds each distinct text once, w
 names of deliveries are nearly the same, too, but in two bytes: they are written byte by byte, like the times of the ids.
 Format 2 has these names. A block without any is written in format 1, as it always was.
 
-The checksum is 8 bytes of BLAKE2b over the row's numbers and its body. SQLite has none of its own and its
+A control event is a row of its own, under its own checksum: a damaged block cannot take an answer with it.
+
+The checksum is 8 bytes of BLAKE2b over a row's numbers and its body. SQLite has none of its own and its
 integrity_check misses two of three flipped bits; 32 bits of a CRC would miss one damaged block in four thousand million,
 and cost no less here. Whoever reads verifies.
 """
 
+import re
 import struct
 import zlib
 from array import array
@@ -22,11 +27,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from edge.domain.reading import DELIVERY_LENGTH
-from edge.storage.entry import Entry
+from edge.storage.connection import Row, SqlValue
 from edge.storage.errors import BlockDamaged
 
 FORMAT_WITHOUT_DELIVERIES = 1
-FORMAT = 2
+
+BLOCK_FORMAT = 2
+
 CHECKSUM_SIZE = 8
 COMPRESSION_LEVEL = 6
 
@@ -53,6 +60,50 @@ _LENGTH = struct.Struct("<I")
 # The widths a column of numbers can have; `=` says that all its numbers are the same.
 _WIDTHS = (("B", 1 << 8), ("H", 1 << 16), ("I", 1 << 32))
 
+# Events are written compactly (`edge.domain.author.encode_json`), and a quote within a JSON string is escaped: these
+# patterns cannot match inside a text. Parsing whole events would take four times as long, and start waits for this.
+DEVICE = re.compile(rb'"deviceId":"([^"\\]*)"')
+_SEQUENCE = re.compile(rb'"sequence":(\d+)')
+_RUN = re.compile(rb'"run":"([0-9a-f-]{36})"')
+
+CONTROL_COLUMNS = "position, stream, committed_at_ms, event_id, type, data, metadata, checksum"
+
+
+class Entry(NamedTuple):
+    """One accepted event, with its place in the local order.
+
+    A named tuple, not a dataclass: it is made once per sample when accepted and once when read back, and costs a third.
+    """
+
+    position: int
+    # The local number of the stream (`StreamNames` has its name).
+    stream: int
+    event_id: UUID
+    type: str
+    data: bytes
+    metadata: bytes
+    # What the driver gave with the sample; never sent.
+    source_key: bytes = b""
+    delivery: bytes = b""
+
+
+class Keyed(NamedTuple):
+    """A recorded sample as its sender would send it again."""
+
+    source_key: bytes
+    delivery: bytes
+    event_id: UUID
+
+
+class Page(NamedTuple):
+    """A piece of the backlog, in the order of positions."""
+
+    entries: list[Entry]
+    # Everything up to here was looked at; the next page starts after it.
+    scanned_to: int
+    # There was nothing after it when the page was read.
+    at_end: bool
+
 
 class Block(NamedTuple):
     """A row of the table `blocks`."""
@@ -69,21 +120,21 @@ def encode_block(entries: Sequence[Entry], *, committed_at_ms: int) -> Block:
     """Pack entries, in the order of their positions, into a row."""
     body = _pack(entries)
     first, last = entries[0].position, entries[-1].position
-    checksum = _checksum(last, first, len(entries), committed_at_ms, body)
+    checksum = _block_checksum(last, first, len(entries), committed_at_ms, body)
     return Block(last, first, len(entries), committed_at_ms, checksum, body)
 
 
 def decode_block(block: Block) -> list[Entry]:
     """Unpack a row. Raises BlockDamaged when it is not, to the last bit, what was written."""
     last, first, count, committed_at_ms, checksum, body = block
-    if _checksum(last, first, count, committed_at_ms, body) != checksum:
+    if _block_checksum(last, first, count, committed_at_ms, body) != checksum:
         raise BlockDamaged(last, "checksum mismatch")
-    if body[0] not in {FORMAT_WITHOUT_DELIVERIES, FORMAT}:
+    if body[0] not in {FORMAT_WITHOUT_DELIVERIES, BLOCK_FORMAT}:
         raise BlockDamaged(last, f"unknown format {body[0]}")
     return _unpack(body, count, first)
 
 
-def _checksum(last: int, first: int, count: int, committed_at_ms: int, body: bytes) -> bytes:
+def _block_checksum(last: int, first: int, count: int, committed_at_ms: int, body: bytes) -> bytes:
     digest = blake2b(_NUMBERS.pack(last, first, count, committed_at_ms), digest_size=CHECKSUM_SIZE)
     digest.update(body)
     return digest.digest()
@@ -115,7 +166,7 @@ def _pack(entries: Sequence[Entry]) -> bytes:
     if has_deliveries:
         parts += _pack_deliveries(entries)
     packer = zlib.compressobj(COMPRESSION_LEVEL, zdict=DICTIONARY)
-    head = bytes([FORMAT if has_deliveries else FORMAT_WITHOUT_DELIVERIES])
+    head = bytes([BLOCK_FORMAT if has_deliveries else FORMAT_WITHOUT_DELIVERIES])
     return b"".join((head, tails, packer.compress(b"".join(parts)), packer.flush()))
 
 
@@ -132,7 +183,7 @@ def _unpack(body: bytes, count: int, first_position: int) -> list[Entry]:
     positions = list(accumulate(gaps, lambda position, gap: position + gap + 1, initial=first_position))
     keys = [source.take(length) for length in key_lengths]
     data = [source.take(length) for length in lengths]
-    deliveries = source.deliveries(count) if body[0] == FORMAT else [b""] * count
+    deliveries = source.deliveries(count) if body[0] == BLOCK_FORMAT else [b""] * count
     return [
         Entry(
             position,
@@ -228,3 +279,60 @@ class _Source:
 
     def texts(self) -> list[bytes]:
         return [self.take(self.length()) for _ in range(self.length())]
+
+
+def control_row(entry: Entry, *, committed_at_ms: int) -> tuple[SqlValue, ...]:
+    """Lay an entry out as a row, in the order of CONTROL_COLUMNS."""
+    return (
+        entry.position,
+        entry.stream,
+        committed_at_ms,
+        entry.event_id.bytes,
+        entry.type,
+        entry.data,
+        entry.metadata,
+        _control_checksum(entry),
+    )
+
+
+def control_entry(row: Row) -> Entry:
+    """Read a row. Raises BlockDamaged when it is not what was written."""
+    position, stream, _, event_id, event_type, data, metadata, checksum = row
+    if len(event_id) != 16:
+        raise BlockDamaged(position, "the event id of a control entry has not 16 bytes")
+    entry = Entry(position, stream, UUID(bytes=event_id), event_type, data, metadata)
+    if _control_checksum(entry) != checksum:
+        raise BlockDamaged(position, "checksum mismatch of a control entry")
+    return entry
+
+
+def _control_checksum(entry: Entry) -> bytes:
+    digest = blake2b(digest_size=CHECKSUM_SIZE)
+    numbers = b"%d,%d,%d,%d," % (entry.position, entry.stream, len(entry.type), len(entry.data))
+    for part in (numbers, entry.event_id.bytes, entry.type.encode(), entry.data, entry.metadata):
+        digest.update(part)
+    return digest.digest()
+
+
+def run_of(metadata: bytes) -> str | None:
+    """Return the run that an event of ours says it is of."""
+    run = _RUN.search(metadata)
+    return None if run is None else run[1].decode()
+
+
+class Sampled(NamedTuple):
+    """Which sample an entry is."""
+
+    device_id: str
+    run: UUID
+    sequence: int
+
+
+def sampled(entry: Entry) -> Sampled | None:
+    """Tell which sample an entry is; None if it does not say."""
+    device = DEVICE.search(entry.data)
+    sequence = _SEQUENCE.search(entry.data)
+    run = _RUN.search(entry.metadata)
+    if device is None or sequence is None or run is None:
+        return None
+    return Sampled(device[1].decode(), UUID(run[1].decode()), int(sequence[1]))

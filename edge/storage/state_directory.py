@@ -1,14 +1,48 @@
-"""Whether the outbox's file still stands where it was opened.
+"""One process per state directory, and one file in it: whether it still stands where it was opened.
 
 A process keeps its open file when somebody deletes or replaces the file's name. Everything would seem to work, and all of
 it would be gone with the process.
 """
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from edge.storage.errors import CommitFailed, StateDirectoryLost
+from edge.storage.errors import CommitFailed, DatabaseInUse, StateDirectoryLost, StorageError
+
+LOCK_NAME = "outbox.lock"
+
+
+@contextmanager
+def held_directory(directory: Path) -> Iterator[None]:
+    """Hold a state directory for this process; made if it is missing. Raises DatabaseInUse, or StorageError.
+
+    The kernel lets go of the lock when the process ends, however it ends. The file stays, with the last holder's pid.
+    """
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise StorageError(f"the state directory {directory} cannot be used: {error.strerror}") from error
+    try:
+        _take(lock, directory)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, directory: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+        holder = f"process {pid}" if pid else "another process"
+        raise DatabaseInUse(f"the state directory {directory} is in use by {holder}") from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
 class _Identity(NamedTuple):
