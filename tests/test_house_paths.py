@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 OURS = tuple(f"{ROOT / folder}/" for folder in ("edge", "drivers"))
 
 # Who reads the path of a sample opens so many files. The bound falls with each file that is merged, and never rises.
-FILES_MAX = 48
+FILES_MAX = 42
 # A file belongs to the path if a function in it is called for every second sample at least. What is done now and then
 # (cursors, retention, a look for stalled calls) is another story.
 CALLS_A_SAMPLE_MIN = 0.5
