@@ -26,10 +26,17 @@ log = structlog.get_logger(__name__)
 LOOK_TIMEOUT_S = 10.0
 # The next node is asked when one has not answered for so long: asking all at once fills a thin link with handshakes.
 ASK_NEXT_S = 1.0
-# Tells the channel that there is from a fresh one to the same node.
-_CONNECTED = " (connected)"
 # How often a node is asked during an election. An answer is less than 1 kB.
 ASK_AGAIN_S = 1.0
+# A leader that another node names is asked on a second channel when the first has been silent for so long. One channel
+# may hang where the next does not: gRPC waits 5 s for a connection's first bytes. Nodes that no other node names are not
+# asked so, because over a thin link they may only be slow, and a second handshake makes all of them slower.
+SILENT_S = 2.0
+# A look that took longer is logged. A channel that hung, and a node that answers, stay below.
+LATE_S = 3.0
+# Tell the channel that there is, a fresh one and a second fresh one to the same node apart.
+_CONNECTED = " (connected)"
+_AGAIN = " (again)"
 
 
 class Cluster:
@@ -103,6 +110,7 @@ class Cluster:
             return
         if self._present is not None:
             self._ask_last(self._present.target)
+        started_s = asyncio.get_running_loop().time()
         try:
             found = await _find_leader(self._access, self._known, self._present)
         except (EventStoreUnavailable, CredentialRefused) as error:
@@ -116,9 +124,17 @@ class Cluster:
         former, self._present, self._is_doubted = self._present, found.node, False
         if former is not None and former is not found.node:
             await former.retire()
-        if self._last_leader not in {None, found.node.target}:
-            log.info("event_store_leader_changed", node=found.node.target, before=self._last_leader)
+        self._tell(found, took_s=asyncio.get_running_loop().time() - started_s)
         self._last_leader = found.node.target
+
+    def _tell(self, found: "_Found", *, took_s: float) -> None:
+        """Log a change of the leader, and a look that took long."""
+        node, before = found.node.target, self._last_leader
+        told = {"node": node, "took_s": round(took_s, 2), "answers": found.story}
+        if before not in {None, node}:
+            log.info("event_store_leader_changed", before=before, **told)
+        elif took_s > LATE_S:
+            log.info("event_store_leader_found_late", **told)
 
     def _learn(self, members: Iterable[gossip_pb2.MemberInfo]) -> None:
         """Know the seeds and the members that there are now."""
@@ -137,6 +153,8 @@ class Cluster:
 class _Found:
     node: Node
     members: tuple[gossip_pb2.MemberInfo, ...]
+    # What each node that was asked has said.
+    story: str
 
 
 async def _find_leader(access: Access, targets: Sequence[str], present: Node | None) -> _Found:
@@ -174,11 +192,15 @@ class _Look:
         self.opened: list[Node] = []
         self._access = access
         self._present = present
-        self._asking: dict[str, asyncio.Task[None]] = {}
-        # What each node said last, and which of them answered.
+        self._tasks: list[asyncio.Task[None]] = []
+        # When it was asked first, by the name of the channel, as all that follows.
+        self._asked_s: dict[str, float] = {}
+        # What was said last, and whether that was an answer.
         self._said: dict[str, str] = {}
         self._answering: set[str] = set()
-        # A node gave an answer that names no other node to ask.
+        # Nodes that another node named as the leader.
+        self._named: set[str] = set()
+        # An answer came that names no other node to ask.
         self._heard = asyncio.Event()
 
     async def run(self, targets: Sequence[str], tasks: asyncio.TaskGroup) -> None:
@@ -186,25 +208,25 @@ class _Look:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 await self._ask_all(targets, tasks)
-        for task in self._asking.values():
+        for task in self._tasks:
             task.cancel()
 
     async def _ask_all(self, targets: Sequence[str], tasks: asyncio.TaskGroup) -> None:
         if self._present is not None:
             # If it is healthy, it answers on the channel that there is, and nothing else need be asked.
-            self._ask(self._present.target, tasks, connected=self._present)
+            self._ask(f"{self._present.target}{_CONNECTED}", self._present, tasks)
             await self._wait(ASK_NEXT_S)
         for target in targets:
             if f"{target}{_CONNECTED}" not in self._answering:
-                self._ask(target, tasks)
+                self._ask_anew(target, tasks)
                 await self._wait(ASK_NEXT_S)
         # While a node answers, an election is under way.
-        while self.found is None and (self._answering or len(self._said) < len(self._asking)):
+        while self.found is None and (self._answering or len(self._said) < len(self._asked_s)):
             await self._wait(ASK_AGAIN_S)
 
     def story(self) -> str:
         """Tell what each node said."""
-        return "; ".join(f"{name} {self._said.get(name, 'does not answer')}" for name in self._asking)
+        return "; ".join(f"{name} {self._said.get(name, 'does not answer')}" for name in self._asked_s)
 
     async def _wait(self, wait_s: float) -> None:
         """Wait for an answer, but not longer."""
@@ -214,18 +236,37 @@ class _Look:
                     await self._heard.wait()
             self._heard.clear()
 
-    def _ask(self, target: str, tasks: asyncio.TaskGroup, *, connected: Node | None = None) -> None:
-        # Only the connection may be lost: so the node that is connected is asked on a fresh one as well.
-        name = target if connected is None else f"{target}{_CONNECTED}"
-        if self.found is None and name not in self._asking:
-            self._asking[name] = tasks.create_task(self._keep_asking(name, target, connected, tasks), name=name)
+    def _ask_anew(self, target: str, tasks: asyncio.TaskGroup) -> None:
+        """Ask a node on a fresh channel. Only the connection may be lost: so also the node that is connected."""
+        if self.found is None and target not in self._asked_s:
+            self._ask(target, self._open(target), tasks)
 
-    async def _keep_asking(self, name: str, target: str, connected: Node | None, tasks: asyncio.TaskGroup) -> None:
-        node = connected
-        if node is None:
-            node = self._access.open(target)
-            self.opened.append(node)
+    def _ask_named(self, leader: str, tasks: asyncio.TaskGroup) -> None:
+        """Ask a node that another one names as the leader."""
+        self._ask_anew(leader, tasks)
+        if self.found is None and leader not in self._named:
+            self._named.add(leader)
+            self._tasks.append(tasks.create_task(self._ask_beside(leader, tasks), name=f"{leader}, if it is silent"))
+
+    async def _ask_beside(self, target: str, tasks: asyncio.TaskGroup) -> None:
+        """Ask a node on a second fresh channel if it stays silent on the first. The first answer counts."""
+        await asyncio.sleep(self._asked_s[target] + SILENT_S - asyncio.get_running_loop().time())
+        if target not in self._answering:
+            self._ask(f"{target}{_AGAIN}", self._open(target), tasks)
+
+    def _open(self, target: str) -> Node:
+        node = self._access.open(target)
+        self.opened.append(node)
+        return node
+
+    def _ask(self, name: str, node: Node, tasks: asyncio.TaskGroup) -> None:
+        self._asked_s[name] = asyncio.get_running_loop().time()
+        self._tasks.append(tasks.create_task(self._keep_asking(name, node, tasks), name=name))
+
+    async def _keep_asking(self, name: str, node: Node, tasks: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            ask_again_s = loop.time() + ASK_AGAIN_S
             try:
                 members = await node.members()
             except (grpc.aio.AioRpcError, grpc.aio.UsageError, CallEnded) as error:
@@ -236,7 +277,8 @@ class _Look:
             else:
                 self._answering.add(name)
                 self._take_in(name, node, members, tasks)
-            await asyncio.sleep(ASK_AGAIN_S)
+            # At once where a time-out has passed: that was pause enough.
+            await asyncio.sleep(ask_again_s - loop.time())
 
     def _take_in(
         self, name: str, node: Node, members: Sequence[gossip_pb2.MemberInfo], tasks: asyncio.TaskGroup
@@ -244,12 +286,13 @@ class _Look:
         leaders = [_target_of(member) for member in members if _leads(member)]
         # A node that is alone may know itself by an address that is not ours for it.
         if node.target in leaders or (leaders and len(members) == 1):
-            self.found = self.found or _Found(node=node, members=tuple(members))
+            self._said[name] = "leads"
+            self.found = self.found or _Found(node=node, members=tuple(members), story=self.story())
             self._heard.set()
             return
         self._said[name] = f"is not the leader (it names {', '.join(leaders) or 'none'})"
         for leader in leaders:
-            self._ask(leader, tasks)
+            self._ask_named(leader, tasks)
         if not leaders:
             self._heard.set()
 

@@ -185,8 +185,12 @@ async def test_change_of_the_leader_is_logged_once_and_without_the_password() ->
                 assert leader is not None
                 await cluster.bring_back(cluster.nodes[0])
                 await read(store)
-    line = {"event": "event_store_leader_changed", "node": leader.address, "before": cluster.nodes[0].address}
-    assert logged == [{**line, "log_level": "info"}]
+    (line,) = logged
+    assert (line["event"], line["log_level"]) == ("event_store_leader_changed", "info")
+    assert (line["node"], line["before"]) == (leader.address, cluster.nodes[0].address)
+    assert line["took_s"] > 0
+    assert f"{leader.address} leads" in line["answers"]
+    assert "changeit" not in str(line)
 
 
 @each_form

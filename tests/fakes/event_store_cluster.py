@@ -51,6 +51,10 @@ class ClusterNode:
     appends: int = 0
     reads: int = 0
     gossips: int = 0
+    # So many of the next calls for gossip are never answered, and the others so late.
+    gossips_unanswered: int = 0
+    gossip_delay_s: float = 0.0
+    reads_unanswered: int = 0
     _proxy: TcpProxy | None = None
     _listener: asyncio.Server | None = None
     _server: grpc.aio.Server | None = None
@@ -111,6 +115,11 @@ class ClusterNode:
         assert self._proxy is not None
         self._proxy.forget_connections()
 
+    def lose_next_connection(self) -> None:
+        """Take the next connection and never answer on it."""
+        assert self._proxy is not None
+        self._proxy.lose_next_connection()
+
     def freeze(self) -> None:
         """Stop its process as SIGSTOP does."""
         assert self._proxy is not None
@@ -135,6 +144,8 @@ class Cluster:
         # How long the others take a frozen leader for a living one.
         self.notice_s = notice_s
         self.leader: ClusterNode | None = None
+        # The node that all others take for the leader while it says itself that it does not lead.
+        self.believed: ClusterNode | None = None
         self.elections = 0
         # When the last election ended, by `time.monotonic`.
         self.elected_at_s = 0.0
@@ -257,6 +268,9 @@ class _NodeStreams(Streams):
         self, request: streams_pb2.ReadReq, context: "grpc.aio.ServicerContext"
     ) -> AsyncIterator[streams_pb2.ReadResp]:
         self._node.reads += 1
+        if self._node.reads_unanswered:
+            self._node.reads_unanswered -= 1
+            await asyncio.Event().wait()
         await self._refuse_as_follower(context)
         if self._node.state != MemberInfo.Leader and self._requires_leader(context):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Server Is Not Ready")
@@ -290,15 +304,24 @@ class _NodeGossip(gossip_pb2_grpc.GossipServicer):
         context: "grpc.aio.ServicerContext",
     ) -> gossip_pb2.ClusterInfo:
         self._node.gossips += 1
+        await self._delay()
         try:
             self._node.access.check(context)
         except Refusal as refusal:
             await context.abort(refusal.code, refusal.details)
         return gossip_pb2.ClusterInfo(members=[self._member(node) for node in self._node.cluster.nodes])
 
+    async def _delay(self) -> None:
+        if self._node.gossips_unanswered:
+            self._node.gossips_unanswered -= 1
+            await asyncio.Event().wait()
+        await asyncio.sleep(self._node.gossip_delay_s)
+
     def _member(self, node: ClusterNode) -> gossip_pb2.MemberInfo:
         # Of a dead node its last state is told on.
         last_known = MemberInfo.Leader if not node.is_running and node.state == MemberInfo.Unknown else node.state
+        if node is self._node.cluster.believed and node is not self._node:
+            last_known = MemberInfo.Leader
         return MemberInfo(
             instance_id=shared_pb2.UUID(string=node.instance_id),
             time_stamp=_ticks(),

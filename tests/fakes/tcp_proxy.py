@@ -15,9 +15,9 @@ class TcpProxy:
         self._passing = asyncio.Event()
         self._passing.set()
         self._writers: set[asyncio.StreamWriter] = set()
-        # Counts from which connection on bytes are passed.
         self._accepted = 0
-        self._lost_below = 0
+        # Connections on which no bytes are passed, by the order in which they came.
+        self._lost: set[int] = set()
         self.port = 0
 
     @property
@@ -33,7 +33,11 @@ class TcpProxy:
 
     def forget_connections(self) -> None:
         """Drop what comes on the connections there are, as a middlebox does that has forgotten them; new ones pass."""
-        self._lost_below = self._accepted
+        self._lost.update(range(self._accepted))
+
+    def lose_next_connection(self) -> None:
+        """Take the next connection and never answer on it; the others pass."""
+        self._lost.add(self._accepted)
 
     def cut(self) -> None:
         """Close all connections at once."""
@@ -62,7 +66,7 @@ class TcpProxy:
             while chunk := await source.read(CHUNK):
                 # What comes while silent is held back, like a packet that is sent again until it gets through.
                 await self._passing.wait()
-                if number < self._lost_below:
+                if number in self._lost:
                     continue
                 target.write(chunk)
                 await target.drain()
