@@ -52,7 +52,7 @@ def driver_kind(name: str) -> DriverKind:
     with foreign_code(name, "cannot be imported"):
         kind = point.load()
     with foreign_code(name, "is not as a driver must be"):
-        return _usable(name, kind)
+        return usable(name, kind)
 
 
 def driver_kinds(tell: Callable[[str], None] = lambda _sentence: None) -> Mapping[str, DriverKind]:
@@ -92,7 +92,8 @@ def _origin(name: str) -> str:
     return ""
 
 
-def _usable(name: str, kind: object) -> DriverKind:
+def usable(name: str, kind: object) -> DriverKind:
+    """Return what an entry point of this name gave, if it is a kind of driver. Raises DriverUnknown, saying what it lacks."""
     driver = f"driver {name!r}{_origin(name)}"
     if not isinstance(kind, DriverKind):
         raise DriverUnknown(f"{driver} is a {type(kind).__name__}, not a DriverKind")

@@ -44,6 +44,7 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
         "edge/storage/migrations/0001_initial.sql",
         "drivers/profiles/xy-md02.toml",
         "drivers/simulation/demo.toml",
+        "edge/testing/conformance.py",
     ):
         assert needed in names
 

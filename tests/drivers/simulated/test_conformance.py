@@ -1,0 +1,49 @@
+"""The simulated driver keeps the rules of every driver, polled and pushed."""
+
+from collections.abc import Mapping
+
+import drivers
+from edge.domain.reading import Value
+from edge.domain.settings import ConnectionSettings
+from edge.testing.conformance import DriverConformance
+from edge.testing.polled import PolledDriverConformance
+from edge.testing.pushed import PushedDriverConformance
+from edge.testing.site import connection_from
+
+SITE = """
+[[connection]]
+id = "pretended"
+driver = "simulated"
+mode = "{mode}"
+push_interval_ms = 1
+[[connection.device]]
+id = "warm"
+[connection.device.point.air_temperature]
+values = [30.0]
+[[connection.device]]
+id = "cold"
+[connection.device.point.air_temperature]
+values = [5.0]
+"""
+
+
+class Simulated(DriverConformance):
+    kind = drivers.driver_kind("simulated")
+    mode: str
+
+    def connection(self) -> ConnectionSettings:
+        return connection_from(SITE.format(mode=self.mode))
+
+    def truth(self, device_id: str) -> Mapping[str, Value]:
+        return {"air_temperature": {"warm": 30.0, "cold": 5.0}[device_id]}
+
+
+class TestPolled(Simulated, PolledDriverConformance):
+    mode = "polled"
+
+
+class TestPushed(Simulated, PushedDriverConformance):
+    mode = "pushed"
+
+    async def speak(self, device_id: str) -> None:
+        """Its devices speak in turn, without being told."""
