@@ -2,20 +2,29 @@ import random
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from structlog.testing import capture_logs
 
 from edge.storage import backlog
-from edge.storage.backlog import Identities, Identity
+from edge.storage.backlog import (
+    KEY_BLOCKS_MAX,
+    Identities,
+    Identity,
+    add_quarantined,
+    count_quarantined,
+    load_quarantined,
+    newest_keyed,
+)
 from edge.storage.connection import Connection
-from edge.storage.database import Statement
+from edge.storage.database import Statement, open_database
 from edge.storage.entries import Entry
+from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
 from edge.storage.writer import ENTRIES_MAX
-from fakes.inline_sqlite import InlineConnect, InlineConnection
-from fakes.outbox_drafts import Drafting, all_entries, virtual_outbox
+from fakes.inline_sqlite import InlineConnect, InlineConnection, disk_error, ignore
+from fakes.outbox_drafts import Drafting, all_entries, as_after_power_cut, virtual_outbox
 from fakes.virtual_time import run_virtual
 
 
@@ -258,5 +267,83 @@ def test_finding_what_is_not_retained_looks_at_one_block(tmp_path: Path) -> None
             connections[-1].set_progress_handler(step, 1)
             assert await outbox.find_entry(20) is None
             assert steps < 100
+
+    run_virtual(main)
+
+
+ENTRY = Entry(7, 2, UUID(int=7), "SensorReadingReceived", b"{}", b'{"position":7}', b"key")
+
+
+async def test_an_entry_set_aside_is_kept_whole_with_its_reason(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        async with database.transaction() as transaction:
+            assert await add_quarantined(transaction, ENTRY, reason="too large", now_ms=1000)
+            # A caller that does not know whether it came to disk says it again.
+            assert not await add_quarantined(transaction, ENTRY, reason="said again", now_ms=2000)
+        [quarantined] = await load_quarantined(database)
+        assert quarantined == (ENTRY, "too large", 1000)
+        assert await count_quarantined(database) == 1
+
+
+def test_an_entry_set_aside_by_a_commit_of_unknown_outcome_is_declared_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        connect, drafting = InlineConnect(), Drafting()
+
+        def fail(sql: str) -> None:
+            if sql == "COMMIT":
+                connect.after = ignore
+                raise disk_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+        async with virtual_outbox(tmp_path, connect=connect) as outbox:
+            outbox.offer(drafting.sample())
+            await outbox.flush()
+            [entry] = await all_entries(outbox)
+            connect.after = fail
+            with pytest.raises(CommitFailed):
+                await outbox.quarantine(entry, reason="refused", declarations=(drafting.control(),))
+            await outbox.quarantine(entry, reason="refused", declarations=(drafting.control(),))
+            assert [entry.position for entry in await all_entries(outbox)] == [2]
+
+    run_virtual(main)
+
+
+def test_the_newest_keyed_are_found_in_forwarded_blocks_as_well(tmp_path: Path) -> None:
+    async def main() -> None:
+        drafting = Drafting()
+        keys = [b"%d" % number for number in range(100)]
+        async with virtual_outbox(tmp_path) as outbox:
+            for start in range(0, 100, 5):
+                for key in keys[start : start + 5]:
+                    outbox.offer(drafting.sample("a", source_key=key, delivery=b"%08d" % int(key)))
+                    # What a wire was asked has none.
+                    outbox.offer(drafting.sample("b"))
+                await outbox.flush()
+            outbox.cursors.acknowledge(
+                outbox.streams.number("sensorReadings-g.a"), revision=99, event_id=UUID(int=200), position=200
+            )
+            crashed = as_after_power_cut(tmp_path, tmp_path / "crashed")
+        async with virtual_outbox(crashed) as outbox:
+            found = await newest_keyed(outbox.database, count_max=1000)
+            assert [keyed.source_key for keyed in found] == keys
+            assert [keyed.delivery for keyed in found] == [b"%08d" % number for number in range(100)]
+            assert [keyed.event_id for keyed in found] == drafting.accepted[::2]
+            assert await newest_keyed(outbox.database, count_max=7) == found[-7:]
+            await outbox.database.write([Statement("UPDATE blocks SET body = x'00' WHERE last_position = 190")])
+            assert await newest_keyed(outbox.database, count_max=1000) == [*found[:90], *found[95:]]
+
+    run_virtual(main)
+
+
+def test_looking_for_source_keys_ends_where_a_site_has_hardly_any(tmp_path: Path) -> None:
+    async def main() -> None:
+        drafting = Drafting()
+        async with virtual_outbox(tmp_path) as outbox:
+            assert await newest_keyed(outbox.database, count_max=10) == []
+            outbox.offer(drafting.sample("a", source_key=b"old"))
+            for _ in range(KEY_BLOCKS_MAX + 16):
+                await outbox.flush()
+                outbox.offer(drafting.sample("b"))
+            await outbox.flush()
+            assert await newest_keyed(outbox.database, count_max=10) == []
 
     run_virtual(main)

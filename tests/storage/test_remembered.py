@@ -3,6 +3,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -12,7 +13,22 @@ from edge.storage.connection import migrate, migrations
 from edge.storage.database import open_database
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
-from edge.storage.remembered import load_open_alarms
+from edge.storage.remembered import (
+    CHECKPOINTS_KEPT,
+    AdoptedName,
+    Checkpoint,
+    Description,
+    add_checkpoint,
+    load_adopted,
+    load_checkpoints,
+    load_descriptions,
+    load_open_alarms,
+    remove_adopted,
+    remove_checkpoints,
+    remove_description,
+    save_adopted,
+    save_description,
+)
 from edge.storage.writer import Intake
 from fakes.collect_site import author
 from fakes.inline_sqlite import InlineConnect, connect_inline, disk_error, ignore
@@ -304,3 +320,70 @@ def test_memory_learns_what_a_commit_of_unknown_outcome_opened_or_closed(
             assert outbox.alarms.is_news(raised()) != is_open
 
     run_virtual(main)
+
+
+async def test_the_last_description_of_a_device_is_kept(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database, database.transaction() as transaction:
+        await save_description(transaction, "d1", Description("sha256:1", "{}"), now_ms=1)
+        await save_description(transaction, "d1", Description("sha256:2", '{"name":"x"}'), now_ms=2)
+        await save_description(transaction, "d2", Description("sha256:3", "{}"), now_ms=2)
+    async with open_database(tmp_path) as database:
+        described = await load_descriptions(database)
+        assert described == {"d1": Description("sha256:2", '{"name":"x"}'), "d2": Description("sha256:3", "{}")}
+        async with database.transaction() as transaction:
+            await remove_description(transaction, "d1")
+        assert list(await load_descriptions(database)) == ["d2"]
+
+
+FIRST_NAME = AdoptedName("broker", "zigbee-{name}", "Bench 3/left")
+
+
+SECOND_NAME = AdoptedName("broker", "zigbee-{name}", "Bench 3/right")
+
+
+OTHER_NAME = AdoptedName("lora", "zigbee-{name}", "Bench 3/left")
+
+
+async def test_adopted_names_come_back_in_the_order_of_their_adoption(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        async with database.transaction() as transaction:
+            for now_ms, adopted in ((3, OTHER_NAME), (1, SECOND_NAME), (2, FIRST_NAME)):
+                await save_adopted(transaction, adopted, now_ms=now_ms)
+            # A try whose outcome was unknown is made again.
+            await save_adopted(transaction, SECOND_NAME, now_ms=9)
+        assert await load_adopted(database) == [SECOND_NAME, FIRST_NAME, OTHER_NAME]
+
+
+async def test_a_name_that_is_removed_is_forgotten(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        async with database.transaction() as transaction:
+            for adopted in (FIRST_NAME, SECOND_NAME, OTHER_NAME):
+                await save_adopted(transaction, adopted, now_ms=1)
+            await remove_adopted(transaction, FIRST_NAME)
+        assert await load_adopted(database) == [SECOND_NAME, OTHER_NAME]
+
+
+def checkpoint(revision: int) -> Checkpoint:
+    return Checkpoint(revision, UUID(int=revision + 1))
+
+
+async def test_the_newest_pairs_of_each_stream_are_kept(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database, database.transaction() as transaction:
+        await add_checkpoint(transaction, "other", checkpoint(0))
+        for revision in range(CHECKPOINTS_KEPT + 7):
+            await add_checkpoint(transaction, "one", checkpoint(revision))
+    async with open_database(tmp_path) as database:
+        kept = await load_checkpoints(database, "one")
+        assert kept == [checkpoint(revision) for revision in range(CHECKPOINTS_KEPT + 6, 6, -1)]
+        assert await load_checkpoints(database, "one", limit=1) == kept[:1]
+        assert await load_checkpoints(database, "other") == [checkpoint(0)]
+
+
+async def test_pairs_that_no_longer_match_are_forgotten(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        async with database.transaction() as transaction:
+            for revision in (1, 2, 3):
+                await add_checkpoint(transaction, "one", checkpoint(revision))
+            await remove_checkpoints(transaction, "one", above_revision=1)
+            await add_checkpoint(transaction, "one", Checkpoint(2, UUID(int=99)))
+        assert await load_checkpoints(database, "one") == [Checkpoint(2, UUID(int=99)), checkpoint(1)]
