@@ -27,7 +27,6 @@ from edge.settings.placed import BROKE_ON_OPTIONS, PlacedConnection, port_proble
 from edge.settings.problems import ConfigurationInvalid, Problem
 from edge.settings.profile import Profile, load_profile
 from edge.settings.profile_places import ProfilePlaces
-from edge.settings.streams import shared_streams
 from edge.settings.tables import GROUP_KEYS, ConnectionTable, GatewayTable
 
 FindKind = Callable[[str], DriverKind]
@@ -84,7 +83,7 @@ class SiteReader:
             streams=streams,
             connections=tuple(connection for connection in connections if connection is not None),
         )
-        report.extend(shared_streams(whole.table("streams", report), settings))
+        report.extend(_shared_streams(whole.table("streams", report), settings))
         if report:
             raise ConfigurationInvalid(report)
         self._read = whole, settings
@@ -239,3 +238,19 @@ def _ids(whole: Table, kind: str) -> Iterator[tuple[Place, str]]:
             name = table.values.get("id")
             if isinstance(name, str):
                 yield table.place_of("id"), name
+
+
+def _shared_streams(table: Table, settings: Settings) -> Iterator[Problem]:
+    """Yield one mistake for each template that, for this gateway and its devices, gives the name of another one's stream."""
+    owners: dict[str, str] = {}
+    for item in fields(settings.streams):
+        template = getattr(settings.streams, item.name)
+        for name in {_stream_name(template, settings, device.id) for device in settings.devices()} or {template}:
+            owner = owners.setdefault(name, item.name)
+            if owner != item.name:
+                place = table.place_of(item.name if item.name in table.values else owner)
+                yield place.problem(f"{owner} and {item.name} both name the stream {name!r}")
+
+
+def _stream_name(template: str, settings: Settings, device_id: str) -> str:
+    return template.format(site=settings.site.id, gateway=settings.gateway_id, device=device_id)

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -21,7 +21,6 @@ from edge.event_store.embedded.changes import (
     with_metadata,
 )
 from edge.event_store.embedded.database import Batch, LogDatabase, Span
-from edge.event_store.embedded.recent import RecentIds
 from edge.event_store.embedded.rule import (
     METADATA_PREFIX,
     NO_STREAM,
@@ -35,10 +34,42 @@ from edge.event_store.embedded.rule import (
     check_append,
 )
 
+# The real server's cache is 8 MiB: 50 to 90 thousand of its latest events.
+RECENT_MAX = 50_000
 # Appends in one transaction. With 500 events each this is more than any disk writes between two fsyncs.
 GROUP_MAX = 64
 
 log = structlog.get_logger(__name__)
+
+
+class RecentIds:
+    """The weak cache: the ids of the latest events, by which appends without exact revision are recognised.
+
+    Knows for each recent id the *first* stream that used it, and its revision and position. Never loaded at start.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, int, int]] = {}
+        self._appends: deque[Sequence[str]] = deque()
+
+    @property
+    def known(self) -> Mapping[str, tuple[str, int, int]]:
+        """Look up by id."""
+        return self._known
+
+    def remember(self, stream: str, ids: Sequence[str], first_revision: int, first_position: int) -> None:
+        """Add one append's ids, and forget the oldest appends beyond the limit."""
+        for index, event_id in enumerate(ids):
+            self._known.setdefault(event_id, (stream, first_revision + index, first_position + index))
+        self._appends.append(ids)
+        while len(self._known) > RECENT_MAX:
+            for event_id in self._appends.popleft():
+                self._known.pop(event_id, None)
+
+    def forget(self) -> None:
+        """Forget everything, as a restart does."""
+        self._known.clear()
+        self._appends.clear()
 
 
 class LogFailed(Exception):  # noqa: N818 - named by what is the matter
