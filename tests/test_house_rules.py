@@ -25,7 +25,6 @@ CORRIDORS = {
     "edge.collect.acknowledgement",
     "edge.collect.on_request",
     "edge.configure.plan",
-    "edge.forward.turns",
 }
 
 # DESIGN section 3. zone: (our own zones it may import, third parties it may import)

@@ -9,14 +9,11 @@ import structlog
 from edge.domain.author import Author
 from edge.domain.clock import Clock
 from edge.domain.event_store import AccessRefused, EventStore, EventStoreError
-from edge.forward.alarms import ForwardingAlarms
-from edge.forward.link import Link, LinkState
-from edge.forward.queues import Queues, StreamQueue
+from edge.forward.link import Link, LinkState, Trust
+from edge.forward.queues import Queues, StreamQueue, Turns
 from edge.forward.refusals import EventsRefused, Refusal, Refusals, RefusedStream
 from edge.forward.stream import StreamForwarder
-from edge.forward.trust import Trust
-from edge.forward.turns import Turns
-from edge.forward.verification import CloneDetected, Verification
+from edge.forward.verification import CloneDetected, ForwardingAlarms, Verification
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
 

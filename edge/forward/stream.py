@@ -17,11 +17,10 @@ from edge.domain.event_store import (
     WrongExpectedRevision,
 )
 from edge.forward.batch import APPEND_BYTES_MAX, BATCH_EVENTS_MAX, leading_batch, new_events, others_to_try, size_of
-from edge.forward.origin import facts_of
+from edge.forward.link import Trust
 from edge.forward.queues import Queues, StreamQueue
-from edge.forward.reconcile import Mark
+from edge.forward.reconcile import Mark, facts_of
 from edge.forward.refusals import EventsRefused
-from edge.forward.trust import Trust
 from edge.forward.verification import Verification
 from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.domain.event import NewEvent, RecordedEvent
-from edge.forward.origin import NUMBER_MAX, Kinship, facts_of, origin_of
+from edge.forward.reconcile import NUMBER_MAX, Kinship, facts_of, origin_of
 from fakes.event_store import Fault
 from fakes.forwarding_stage import STREAM, twenty
 from fakes.forwarding_world import GATEWAY, Life, World

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from edge.domain.event import RecordedEvent
 from edge.domain.event_store import NO_STREAM
-from edge.forward.origin import Kinship, Origin, origin_of
-from edge.forward.reconcile import Landed, Standing, standing, standing_at_end
+from edge.forward.reconcile import Kinship, Landed, Origin, Standing, origin_of, standing, standing_at_end
 
 RUN = UUID(int=1)
 

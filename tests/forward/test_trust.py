@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.domain.event import NewEvent
 from edge.domain.event_store import EventStoreUnavailable
-from edge.forward.trust import Outlook, Trust
+from edge.forward.link import Outlook, Trust
 from edge.storage.batch import StreamNames, StreamRow
 from edge.storage.cursors import Cursors, Witness
 from fakes.event_store import FakeEventStore

@@ -1,6 +1,6 @@
 import asyncio
 
-from edge.forward.turns import Turns
+from edge.forward.queues import Turns
 
 
 async def test_control_streams_go_first_then_in_the_order_of_asking() -> None:
