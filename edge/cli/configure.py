@@ -16,9 +16,10 @@ import structlog
 from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_TEMPORARY
 
 if TYPE_CHECKING:
-    from edge.configure.producer import Answer, Asked, Request
+    from edge.configure.producer import Asked, Request
     from edge.configure.reading import Document
     from edge.domain.event import Json
+    from edge.domain.facts import Answer
     from edge.domain.settings import DeviceSettings, EventStoreSettings, Settings
 
 # A gateway that is there answers within a second or two.
@@ -264,7 +265,8 @@ def _tell_draft(asked: "Asked", device: "DeviceSettings", *, as_json: bool) -> i
 
 def _tell(asked: "Asked", answer: "Answer | None", *, timeout_s: float, as_json: bool) -> int:
     """Print the answer; return the exit code."""
-    from edge.contract.configuration import DeviceConfigurationApplied
+    from edge.domain.facts import DeviceConfigurationApplied
+    from edge.domain.json_form import json_of
 
     about = {"updateEventId": str(asked.event.event_id), **_ids(asked)}
     if answer is None:
@@ -272,13 +274,13 @@ def _tell(asked: "Asked", answer: "Answer | None", *, timeout_s: float, as_json:
         lines = [f"no answer to version {about['configVersion']} of {about['deviceId']} within {timeout_s:g} s"]
         lines += ["the gateway is offline; it will answer when it is back"]
     elif isinstance(answer, DeviceConfigurationApplied):
-        changes = [change.as_json() for change in answer.changes]
+        changes = [json_of(change) for change in answer.changes]
         outcome, facts, code = "applied", {"changes": changes}, 0
         lines = [f"applied: version {answer.config_version} of {answer.device_id} is in force"]
         lines += [f"  {change.path}: {_text(change.before)} -> {_text(change.after)}" for change in answer.changes]
         lines += [] if changes else ["  nothing is different"]
     else:
-        outcome, facts, code = "rejected", {"errors": [error.as_json() for error in answer.errors]}, EXIT_FAILED
+        outcome, facts, code = "rejected", {"errors": [json_of(error) for error in answer.errors]}, EXIT_FAILED
         lines = [f"rejected: version {about['configVersion']} of {about['deviceId']}"]
         lines += [f"  {error.code}: {error.message}" for error in answer.errors]
     if as_json:

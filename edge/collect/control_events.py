@@ -2,7 +2,6 @@
 
 import json
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
@@ -14,7 +13,8 @@ from edge.collect.refusals import Refused
 from edge.domain.alarm import AlarmIdentity, AlarmKind, OpenAlarm, lost_device
 from edge.domain.author import Author, encode_json
 from edge.domain.clock import ClockState, Moment, rfc3339
-from edge.domain.event import Draft, EventType, Json
+from edge.domain.event import Draft
+from edge.domain.facts import DeviceConnectionLost, DeviceConnectionRestored, ReadingsDropped
 from edge.storage.remembered import OpenAlarms
 
 # Some hours of a flapping device while the disk takes nothing; each is less than 1 KiB.
@@ -105,24 +105,26 @@ class ControlEvents:
 
     def connection_lost(self, state: DeviceState, *, reason: str, since: Moment, detail: str) -> None:
         """Write that a device does not answer any more; it is remembered as lost with the same commit."""
-        body: dict[str, Json] = {
-            "reason": reason,
-            "since": rfc3339(since.unix_ms),
-            "attempts": state.availability.failures,
-            "detail": detail,
-        }
+        fact = DeviceConnectionLost(
+            device_id=state.id,
+            reason=reason,
+            since=rfc3339(since.unix_ms),
+            attempts=state.availability.failures,
+            detail=detail,
+        )
         lost = OpenAlarm(
             identity=lost_device(state.id), message=detail, raised_at_ms=since.unix_ms, body=_moment_text(since)
         )
-        self._send(replace(self._draft(EventType.DEVICE_CONNECTION_LOST, state, body), opens=lost))
+        self._send(replace(self._author.control(fact, reference=state.reference), opens=lost))
 
     def connection_restored(self, state: DeviceState, *, since: Moment, lost_for_s: float | None) -> None:
         """Write that a device answers again, and for how long it did not, if that can be known."""
-        body: dict[str, Json] = {"since": rfc3339(since.unix_ms)}
-        if lost_for_s is not None:
-            body["lostForS"] = round(lost_for_s, 3)
-        draft = self._draft(EventType.DEVICE_CONNECTION_RESTORED, state, body)
-        self._send(replace(draft, closes=lost_device(state.id)))
+        fact = DeviceConnectionRestored(
+            device_id=state.id,
+            since=rfc3339(since.unix_ms),
+            lost_for_s=None if lost_for_s is None else round(lost_for_s, 3),
+        )
+        self._send(replace(self._author.control(fact, reference=state.reference), closes=lost_device(state.id)))
 
     def alarm_raised(self, identity: AlarmIdentity, message: str, *, state: DeviceState | None = None) -> None:
         """Write that somebody must act; `state` is the device that the alarm is about, if it is about one."""
@@ -136,18 +138,16 @@ class ControlEvents:
 
     def offer_refused(self, state: DeviceState, refused: Refused) -> bool:
         """Offer the declaration of refused samples; False if the outbox takes nothing yet."""
-        body: dict[str, Json] = {
-            "reason": "not_accepted",
-            "run": str(self._author.run),
-            "sequences": None,
-            "count": refused.count,
-            "firstMeasuredAt": rfc3339(refused.first_measured_at_ms),
-            "lastMeasuredAt": rfc3339(refused.last_measured_at_ms),
-        }
-        return self._outbox.offer(self._draft(EventType.READINGS_DROPPED, state, body))
-
-    def _draft(self, event_type: EventType, state: DeviceState, body: Mapping[str, Json]) -> Draft:
-        return self._author.control(event_type, body, device_id=state.id, reference=state.reference)
+        fact = ReadingsDropped(
+            device_id=state.id,
+            reason="not_accepted",
+            run=self._author.run,
+            sequences=None,
+            count=refused.count,
+            first_measured_at=rfc3339(refused.first_measured_at_ms),
+            last_measured_at=rfc3339(refused.last_measured_at_ms),
+        )
+        return self._outbox.offer(self._author.control(fact, reference=state.reference))
 
     def _send(self, draft: Draft) -> None:
         self.offer_again()

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import structlog
 
-from edge.configure.describe import describe, description, draft_description, reference
+from edge.configure.describe import as_kept, describe, reference
 from edge.configure.effective import effective, load_effective
 from edge.domain.alarm import DEVICE_LOST, AlarmIdentity, AlarmKind, OpenAlarm
 from edge.domain.author import Author, encode_json
 from edge.domain.configuration import DeviceFleet, EffectiveConfiguration, Mistake
-from edge.domain.event import EventType
+from edge.domain.facts import DeviceRetired
 from edge.domain.settings import DeviceSettings
 from edge.storage.batch import OutboxTransaction
 from edge.storage.configurations import find_configuration, find_missing
@@ -77,7 +77,7 @@ class Announcer:
         Its alarms are cleared before. That it is lost ends with it: a DeviceConnectionRestored would be invented.
         """
         log.info("device_retired", device_id=device_id)
-        retired = self._author.control(EventType.DEVICE_RETIRED, {"reason": "removed"}, device_id=device_id)
+        retired = self._author.control(DeviceRetired(device_id=device_id, reason="removed"))
         for alarm in alarms:
             if alarm.identity.alarm == DEVICE_LOST:
                 retired = replace(retired, closes=alarm.identity)
@@ -109,12 +109,12 @@ class Announcer:
         connection_id: str,
         said: "_Said",
     ) -> None:
-        body = describe(device, configuration, connection_id=connection_id)
-        described = description(body)
+        described = describe(device, configuration, connection_id=connection_id)
+        kept = as_kept(described)
         known = said.descriptions.get(device.id)
-        if known is None or known.digest != described.digest:
-            transaction.append(draft_description(self._author, configuration, body))
-            await save_description(transaction, device.id, described, now_ms=self._author.clock.unix_ms())
+        if known is None or known.digest != kept.digest:
+            transaction.append(self._author.control(described, reference=reference(configuration)))
+            await save_description(transaction, device.id, kept, now_ms=self._author.clock.unix_ms())
 
     async def _write_alarm(
         self,

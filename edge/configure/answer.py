@@ -7,9 +7,16 @@ from uuid import UUID
 from edge.configure.judge import Decision, Outcome
 from edge.configure.reading import Unreadable, Update
 from edge.domain.author import Author, Reference, encode_json
-from edge.domain.configuration import Change, Mistake
-from edge.domain.event import Draft, EventType, Json, RecordedEvent
+from edge.domain.configuration import Change
+from edge.domain.event import Draft, Json, RecordedEvent
+from edge.domain.facts import (
+    Answer,
+    DeviceConfigurationApplied,
+    DeviceConfigurationRejected,
+    DeviceConfigurationRestored,
+)
 from edge.domain.foreign_json import read_object
+from edge.domain.json_form import json_of
 from edge.storage.configurations import HistoryItem
 
 # An answer holds at most validate.MISTAKES_MAX errors: 12 KiB. Its `errors` are objects in a list in an object.
@@ -44,36 +51,45 @@ def draft_answer(author: Author, decision: Decision, changes: Iterable[Change]) 
         causation_id=update.event_id,
         correlation_id=update.correlation_id,
     )
-    body: dict[str, Json] = {"updateEventId": str(update.event_id), "updateRevision": update.revision}
+    fact = _answer(decision, tuple(changes))
+    return author.control(fact, reference=reference, event_id=answer_event_id(update.event_id))
+
+
+def _answer(decision: Decision, changes: tuple[Change, ...]) -> Answer:
+    update = decision.update
     if decision.outcome is Outcome.APPLIED:
-        event_type = EventType.DEVICE_CONFIGURATION_APPLIED
-        body |= {"deviceId": update.device_id, "configVersion": update.config_version, "changes": _changes(changes)}
-    else:
-        event_type = EventType.DEVICE_CONFIGURATION_REJECTED
-        body |= {
-            # Null where it could not be read.
-            "deviceId": update.device_id,
-            "configVersion": update.config_version,
-            "stage": decision.stage.value,
-            "errors": _errors(decision.mistakes),
-        }
-    return author.control(event_type, body, reference=reference, event_id=answer_event_id(update.event_id))
+        assert isinstance(update, Update), "what is applied could be read"
+        return DeviceConfigurationApplied(
+            update_event_id=update.event_id,
+            update_revision=update.revision,
+            device_id=update.device_id,
+            config_version=update.config_version,
+            changes=changes,
+        )
+    return DeviceConfigurationRejected(
+        update_event_id=update.event_id,
+        update_revision=update.revision,
+        device_id=update.device_id,
+        config_version=update.config_version,
+        stage=decision.stage,
+        errors=decision.mistakes,
+    )
 
 
 def draft_restored(author: Author, update: Update, *, from_version: int) -> Draft:
     """Draft the event that says that a configuration, lost here, is in force again. The update has its answer already."""
-    body: dict[str, Json] = {
-        "configVersion": update.config_version,
-        "fromVersion": from_version,
-        "updateEventId": str(update.event_id),
-        "updateRevision": update.revision,
-        "reason": "database_restored",
-    }
+    fact = DeviceConfigurationRestored(
+        device_id=update.device_id,
+        update_event_id=update.event_id,
+        update_revision=update.revision,
+        config_version=update.config_version,
+        from_version=from_version,
+        reason="database_restored",
+    )
     reference = Reference(
         config_version=update.config_version, causation_id=update.event_id, correlation_id=update.correlation_id
     )
-    event_type = EventType.DEVICE_CONFIGURATION_RESTORED
-    return author.control(event_type, body, device_id=update.device_id, reference=reference)
+    return author.control(fact, reference=reference)
 
 
 def history_item(decision: Decision, changes: Iterable[Change], *, now_ms: int) -> HistoryItem:
@@ -83,9 +99,9 @@ def history_item(decision: Decision, changes: Iterable[Change], *, now_ms: int) 
     if not isinstance(update, Unreadable):
         body |= {"changedBy": _text(update.changed_by), "reason": _text(update.reason)}
     if decision.outcome is Outcome.APPLIED:
-        body["changes"] = _changes(changes)
+        body["changes"] = [json_of(change) for change in changes]
     else:
-        body |= {"stage": decision.stage.value, "errors": _errors(decision.mistakes)}
+        body |= {"stage": decision.stage.value, "errors": [json_of(mistake) for mistake in decision.mistakes]}
     return HistoryItem(
         device_id=update.device_id,
         version=update.config_version,
@@ -95,22 +111,6 @@ def history_item(decision: Decision, changes: Iterable[Change], *, now_ms: int) 
         happened_at_ms=now_ms,
         body=encode_json(body),
     )
-
-
-def _changes(changes: Iterable[Change]) -> list[Json]:
-    return [{"path": change.path, "from": change.before, "to": change.after} for change in changes]
-
-
-def _errors(mistakes: Iterable[Mistake]) -> list[Json]:
-    return [
-        {
-            "path": mistake.path,
-            "code": mistake.code.value,
-            "message": mistake.message,
-            **({} if mistake.limit is None else {"limit": mistake.limit}),
-        }
-        for mistake in mistakes
-    ]
 
 
 def _text(text: str | None) -> str | None:

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 
 from edge.configure.answer import ANSWER_BYTES_MAX, ANSWER_DEPTH_MAX, is_answer
 from edge.configure.reading import Document, Unreadable, read_update
-from edge.contract.configuration import DeviceConfigurationApplied, DeviceConfigurationRejected
-from edge.contract.model import INTEGER_MAX
+from edge.contract.model import INTEGER_MAX, read_written
 from edge.domain.author import encode_json
 from edge.domain.event import SCHEMA_VERSION, EventType, Json, NewEvent, RecordedEvent
 from edge.domain.event_store import (
@@ -26,6 +25,7 @@ from edge.domain.event_store import (
     StreamNotFound,
     WrongExpectedRevision,
 )
+from edge.domain.facts import Answer, DeviceConfigurationApplied, DeviceConfigurationRejected
 from edge.domain.foreign_json import read_object
 
 # One answer of the event store; well below its limit with documents of some KiB.
@@ -35,8 +35,7 @@ ATTEMPTS_MAX = 10
 # Between two looks for a store that is away; the time-out ends them.
 RETRY_S = 1.0
 
-Answer = DeviceConfigurationApplied | DeviceConfigurationRejected
-ANSWER_MODELS: Mapping[str, type[Answer]] = {
+ANSWERS: Mapping[str, type[Answer]] = {
     EventType.DEVICE_CONFIGURATION_APPLIED: DeviceConfigurationApplied,
     EventType.DEVICE_CONFIGURATION_REJECTED: DeviceConfigurationRejected,
 }
@@ -177,11 +176,12 @@ async def _find_answer(items: AsyncIterator[RecordedEvent | CaughtUp], update_ev
 
 def read_answer(event: RecordedEvent) -> Answer | None:
     """Read a gateway's answer; None for everything else, answers that somebody else wrote in its name included."""
-    model = ANSWER_MODELS.get(event.type)
-    if model is None:
+    fact_class = ANSWERS.get(event.type)
+    if fact_class is None:
         return None
+    data = read_object(event.data, bytes_max=ANSWER_BYTES_MAX, depth_max=ANSWER_DEPTH_MAX)
     try:
-        answer = model.model_validate(read_object(event.data, bytes_max=ANSWER_BYTES_MAX, depth_max=ANSWER_DEPTH_MAX))
+        answer = read_written(fact_class, data)
     except ValidationError:
         return None
     return answer if is_answer(event, answer.update_event_id) else None

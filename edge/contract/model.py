@@ -1,16 +1,44 @@
-"""What all published models have in common: camelCase outside, unknown fields ignored, no value that JSON cannot hold."""
+"""A model of everything that is published: made of the frozen classes of `edge.domain`, as their annotations say.
+
+Outside, names are in camelCase; unknown fields are ignored; no value is one that JSON cannot hold.
+"""
 
 import re
+from collections.abc import Mapping
+from dataclasses import is_dataclass
 from datetime import datetime
-from typing import Annotated, Literal
-from uuid import UUID
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictStr,
+    create_model,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
-from pydantic.config import JsonDict
 
+from edge.contract.rules import rules_of
 from edge.domain.clock import unix_ms_of
+from edge.domain.envelope import Fact, Opening
 from edge.domain.identifier import IDENTIFIER_PATTERN
+from edge.domain.json_form import (
+    NOT_EMPTY,
+    AtLeast,
+    Form,
+    JsonField,
+    OpenList,
+    annotation_marks,
+    bare_type,
+    json_fields,
+)
+
+Written = TypeVar("Written")
 
 # JSON numbers above this lose their last digits in most consumers (2^53 - 1).
 INTEGER_MAX = 9_007_199_254_740_991
@@ -42,10 +70,21 @@ Timestamp = Annotated[str, AfterValidator(_utc_milliseconds), Field(json_schema_
 ForeignTimestamp = Annotated[str, AfterValidator(_with_offset), Field(json_schema_extra={"format": "date-time"})]
 Integer = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX), BeforeValidator(_integral)]
 Count = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX), BeforeValidator(_integral)]
+AnyInteger = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX), BeforeValidator(_integral)]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 # A number never stands for a boolean, nor the other way round.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Boolean = Annotated[bool, Field(strict=True)]
+
+_FORMS: Mapping[Form, Any] = {
+    Form.IDENTIFIER: Identifier,
+    Form.TIME: Timestamp,
+    Form.DIGEST: Digest,
+    Form.WHOLE: Integer,
+    Form.COUNT: Count,
+}
+_SCALARS: Mapping[Any, Any] = {str: StrictStr, int: AnyInteger, float: Number, bool: Boolean}
+_CONTAINERS: Mapping[Any, Any] = {tuple: tuple, Mapping: dict}
 
 
 class Model(BaseModel):
@@ -59,60 +98,82 @@ class Model(BaseModel):
         return dumped
 
 
-# What a schema says of `clock`; a model that adds a rule of its own repeats it.
-CLOCK_RULE: JsonDict = {
-    "if": {"properties": {"clock": {"const": "unsynchronized"}}},
-    "then": {"required": ["uptimeMs"]},
-}
+class WrittenModel(Model):
+    """The model of a frozen class. What holds for an instance of the class holds for that of the model."""
 
+    # The classes whose fields it has; the last one is what it is the model of.
+    parts: ClassVar[tuple[type, ...]] = ()
 
-class GatewayFact(Model):
-    """What every event of the gateway starts with."""
-
-    model_config = ConfigDict(json_schema_extra=CLOCK_RULE)
-
-    site_id: Identifier = Field(description="The greenhouse.")
-    gateway_id: Identifier = Field(description="The daemon at it; the site's id unless two boxes share a site.")
-    clock: Literal["synchronized", "unsynchronized"] = Field(
-        description="Whether the box's wall time could be believed when it wrote this."
-    )
-    uptime_ms: Integer | None = Field(
-        default=None, description="Milliseconds since the box booted; there when the clock is unsynchronized."
-    )
+    def written(self) -> tuple[Any, ...]:
+        """Return an instance of each part."""
+        return tuple(
+            part(**{field.name: _written(getattr(self, field.name)) for field in json_fields(part)})
+            for part in self.parts
+        )
 
     @model_validator(mode="after")
-    def _tell_uptime_of_an_unsynchronized_clock(self) -> "GatewayFact":
-        if self.clock == "unsynchronized" and self.uptime_ms is None:
-            raise ValueError("an unsynchronized clock comes with uptimeMs")
+    def _keep_the_rules_of_the_parts(self) -> "WrittenModel":
+        self.written()
         return self
 
 
-class ControlFact(GatewayFact):
-    """Every event of the gateway but SensorReadingReceived."""
-
-    occurred_at: Timestamp = Field(description="The box's wall time.")
-
-
-class DeviceFact(ControlFact):
-    """A control event about one device."""
-
-    device_id: Identifier = Field(description="The device.")
+def _written(value: Any) -> Any:
+    if isinstance(value, WrittenModel):
+        return value.written()[-1]
+    if isinstance(value, tuple):
+        return tuple(_written(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _written(item) for key, item in value.items()}
+    return value
 
 
-class Metadata(Model):
-    """What stands beside every event the gateway writes."""
+@cache
+def model_of(data_class: type) -> type[WrittenModel]:
+    """Return the model of a frozen class; that of a control event's fact has the fields that each begins with, too."""
+    parts: tuple[type, ...] = (Opening, data_class) if issubclass(data_class, Fact) else (data_class,)
+    named: dict[str, Any] = {
+        field.name: (_typed(field.annotation), _field(field)) for part in parts for field in json_fields(part)
+    }
+    made = create_model(data_class.__name__, __base__=WrittenModel, __doc__=data_class.__doc__, **named)
+    made.parts = parts
+    made.model_config["json_schema_extra"] = rules_of(*parts)
+    return made
 
-    schema_version: Count = Field(description="Version of this type's data.")
-    producer: str = Field(description="Name and version of the program.", examples=["greenhouse-edge/0.1.0"])
-    run: UUID = Field(description="One start of the daemon; sequences count within it.")
-    boot_id: UUID = Field(description="One start of the machine.")
-    site_file_digest: Digest = Field(description="The site file the gateway ran with.")
-    position: Integer = Field(description="Place in the gateway's outbox.")
-    config_version: Integer | None = Field(
-        default=None, description="Events about one device: version of the update in force; 0 = the site file alone."
+
+def read_written(data_class: type[Written], data: object) -> Written:
+    """Read what a gateway wrote. Raises ValidationError; unknown fields and unknown words of open lists are taken."""
+    return cast("Written", model_of(cast("type", data_class)).model_validate(data).written()[-1])
+
+
+def _field(field: JsonField) -> Any:
+    marks = annotation_marks(field.annotation)
+    words = [word for mark in marks if isinstance(mark, OpenList) for word in mark.words]
+    lowest = [mark.number for mark in marks if isinstance(mark, AtLeast)]
+    said = [field.description, f"An open list: {', '.join(words)}." if words else None]
+    return Field(
+        None if field.is_optional else ...,
+        alias=field.json_name,
+        description=" ".join(text for text in said if text) or None,
+        examples=words or None,
+        ge=lowest[0] if lowest else None,
+        min_length=1 if NOT_EMPTY in marks else None,
     )
-    causation_id: UUID | None = Field(
-        default=None, alias="$causationId", description="The DeviceConfigurationUpdated in force, or the one answered."
-    )
-    correlation_id: str | None = Field(default=None, alias="$correlationId", description="Copied from that update.")
-    retry_of: UUID | None = Field(default=None, description="The quarantined event that this one repeats.")
+
+
+def _typed(annotation: Any) -> Any:
+    """Return the type of a model's field for that of a frozen class's."""
+    marks, bare = annotation_marks(annotation), bare_type(annotation)
+    forms = [_FORMS[mark] for mark in marks if isinstance(mark, Form)]
+    if forms:
+        return forms[0]
+    if any(isinstance(mark, OpenList) for mark in marks):
+        return StrictStr
+    if is_dataclass(bare):
+        made: Any = model_of(bare)  # type: ignore[arg-type]  # mypy takes it for an instance
+        return made
+    inner = get_args(bare)
+    if not inner or get_origin(bare) is Literal:
+        return _SCALARS.get(bare, bare)
+    # A number is one in JSON, with or without a fraction.
+    typed = tuple(_typed(one) for one in inner if not (one is int and float in inner))
+    return _CONTAINERS.get(get_origin(bare), Union)[typed]

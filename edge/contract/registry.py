@@ -6,58 +6,26 @@ from typing import cast
 from pydantic import JsonValue
 from pydantic.json_schema import GenerateJsonSchema
 
-from edge.contract.configuration import (
-    DeviceConfigurationApplied,
-    DeviceConfigurationRejected,
-    DeviceConfigurationRestored,
-    DeviceConfigurationUpdated,
-    DeviceDescribed,
-)
-from edge.contract.gateway import (
-    AlarmCleared,
-    AlarmRaised,
-    DeviceConnectionLost,
-    DeviceConnectionRestored,
-    DeviceRetired,
-    EventQuarantined,
-    EventStoreRestored,
-    GatewayStarted,
-    GatewayStopped,
-    OutboxCloneDetected,
-    OutboxRestored,
-    SiteFileLoaded,
-)
-from edge.contract.model import Metadata, Model
-from edge.contract.readings import ReadingsDropped, SensorReadingReceived
+from edge.contract.configuration import DeviceConfigurationUpdated
+from edge.contract.model import Model, model_of
+from edge.domain import description, facts
+from edge.domain.envelope import Metadata
 from edge.domain.event import SCHEMA_VERSION, EventType
 from edge.domain.quantity import QUANTITIES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-MODELS: Mapping[EventType, type[Model]] = {
-    EventType(model.__name__): model
-    for model in (
-        SensorReadingReceived,
-        GatewayStarted,
-        GatewayStopped,
-        SiteFileLoaded,
-        DeviceDescribed,
-        DeviceRetired,
-        DeviceConnectionLost,
-        DeviceConnectionRestored,
-        AlarmRaised,
-        AlarmCleared,
-        ReadingsDropped,
-        EventQuarantined,
-        OutboxRestored,
-        OutboxCloneDetected,
-        EventStoreRestored,
-        DeviceConfigurationUpdated,
-        DeviceConfigurationApplied,
-        DeviceConfigurationRejected,
-        DeviceConfigurationRestored,
-    )
-}
+
+def _model(event_type: EventType) -> type[Model]:
+    """Return the model of a type; the class that it is made of has the type's name."""
+    if event_type is EventType.DEVICE_CONFIGURATION_UPDATED:
+        return DeviceConfigurationUpdated
+    name = event_type.value
+    return model_of(getattr(facts, name, None) or getattr(description, name))
+
+
+MODELS: Mapping[EventType, type[Model]] = {event_type: _model(event_type) for event_type in EventType}
+METADATA = model_of(Metadata)
 
 
 def schema_of(model: type[Model]) -> dict[str, JsonValue]:
@@ -69,7 +37,7 @@ def schema_of(model: type[Model]) -> dict[str, JsonValue]:
 def schemas() -> dict[str, dict[str, JsonValue]]:
     """Return every published schema by the name of its file."""
     named = {f"{event_type}.v{SCHEMA_VERSION}.json": schema_of(model) for event_type, model in MODELS.items()}
-    return {**named, f"Metadata.v{SCHEMA_VERSION}.json": schema_of(Metadata)}
+    return {**named, f"Metadata.v{SCHEMA_VERSION}.json": schema_of(METADATA)}
 
 
 def quantities() -> dict[str, JsonValue]:

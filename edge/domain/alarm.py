@@ -43,17 +43,6 @@ class AlarmIdentity:
     point_id: str | None = None
     stream: str | None = None
 
-    def fields(self) -> dict[str, str]:
-        """Return the identity as events carry it."""
-        named = {
-            "deviceId": self.device_id,
-            "alarm": self.alarm,
-            "connectionId": self.connection_id,
-            "pointId": self.point_id,
-            "stream": self.stream,
-        }
-        return {name: value for name, value in named.items() if value is not None}
-
 
 def lost_device(device_id: str) -> AlarmIdentity:
     """Return the identity under which a lost device is remembered."""

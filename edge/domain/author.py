@@ -1,14 +1,17 @@
 """Who writes the gateway's events: gives each its id, stream, common fields and metadata (DESIGN section 6)."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
 from edge.domain.alarm import AlarmIdentity, AlarmKind, OpenAlarm
 from edge.domain.clock import Clock, ClockState, Moment, rfc3339
+from edge.domain.envelope import Fact, Metadata, Opening
 from edge.domain.event import SCHEMA_VERSION, Draft, EventType, Json, Numbers
+from edge.domain.facts import AlarmCleared, AlarmRaised
+from edge.domain.json_form import json_of
 from edge.domain.settings import StreamTemplates
 
 STATUS_TYPES = frozenset({EventType.DEVICE_CONFIGURATION_APPLIED, EventType.DEVICE_CONFIGURATION_REJECTED})
@@ -54,30 +57,21 @@ class Author:
 
     def control(
         self,
-        event_type: EventType,
-        body: Mapping[str, Json],
+        fact: Fact,
         *,
-        device_id: str | None = None,
         reference: Reference | None = None,
         event_id: UUID | None = None,
         retry_of: UUID | None = None,
     ) -> Draft:
-        """Draft a control event. `body` is what follows the common fields; `device_id` comes before it."""
-        template = self.streams.configuration_status if event_type in STATUS_TYPES else self.streams.gateway
-        data = {
-            "siteId": self.site_id,
-            "gatewayId": self.gateway_id,
-            **self.clock_fields(),
-            "occurredAt": rfc3339(self.clock.unix_ms()),
-            **({} if device_id is None else {"deviceId": device_id}),
-            **body,
-        }
+        """Draft the control event that says a fact."""
+        template = self.streams.configuration_status if fact.type in STATUS_TYPES else self.streams.gateway
+        data = encode_json({**json_of(self._opening()), **json_of(fact)})
         metadata = self.metadata(reference, retry_of=retry_of)
         return Draft(
             stream=self.stream(template),
             event_id=event_id or self.new_id(),
-            type=event_type,
-            encode=partial(_encode_control, encode_json(data).encode(), metadata),
+            type=fact.type,
+            encode=partial(_encode_control, data.encode(), metadata),
         )
 
     def stream_alarm(self, kind: AlarmKind, stream: str) -> AlarmIdentity:
@@ -91,13 +85,27 @@ class Author:
 
         `message` is one sentence for a person; `body` is remembered for whoever raises the alarm.
         """
-        fields = {**identity.fields(), "message": message}
+        fact = AlarmRaised(
+            alarm=identity.alarm,
+            device_id=identity.device_id,
+            connection_id=identity.connection_id,
+            point_id=identity.point_id,
+            stream=identity.stream,
+            message=message,
+        )
         alarm = OpenAlarm(identity=identity, message=message, raised_at_ms=self.clock.unix_ms(), body=body)
-        return replace(self.control(EventType.ALARM_RAISED, fields, reference=reference), opens=alarm)
+        return replace(self.control(fact, reference=reference), opens=alarm)
 
     def alarm_cleared(self, identity: AlarmIdentity, *, reference: Reference | None = None) -> Draft:
         """Draft the event that clears an alarm. The outbox writes it only if the alarm is open."""
-        return replace(self.control(EventType.ALARM_CLEARED, identity.fields(), reference=reference), closes=identity)
+        fact = AlarmCleared(
+            alarm=identity.alarm,
+            device_id=identity.device_id,
+            connection_id=identity.connection_id,
+            point_id=identity.point_id,
+            stream=identity.stream,
+        )
+        return replace(self.control(fact, reference=reference), closes=identity)
 
     def moment(self, *, age_s: float = 0.0) -> Moment:
         """Return the moment that was so many seconds ago, within this boot."""
@@ -109,32 +117,32 @@ class Author:
             clock=self.clock.state(),
         )
 
-    def clock_fields(self) -> dict[str, Json]:
-        """Tell the state of the clock, and the uptime where wall time cannot be believed."""
+    def _opening(self) -> Opening:
+        """Return what a control event of this moment starts with: the uptime only where wall time cannot be believed."""
         state = self.clock.state()
-        if state is ClockState.SYNCHRONIZED:
-            return {"clock": state.value}
-        return {"clock": state.value, "uptimeMs": self.clock.uptime_ms()}
+        return Opening(
+            site_id=self.site_id,
+            gateway_id=self.gateway_id,
+            clock=state,
+            uptime_ms=None if state is ClockState.SYNCHRONIZED else self.clock.uptime_ms(),
+            occurred_at=rfc3339(self.clock.unix_ms()),
+        )
 
     def metadata(self, reference: Reference | None = None, *, retry_of: UUID | None = None) -> str:
-        """Return an event's metadata as JSON text that lacks the position: `{…,"position":` and then `tail`."""
-        fields: dict[str, Json] = {
-            "schemaVersion": SCHEMA_VERSION,
-            "producer": self.producer,
-            "run": str(self.run),
-            "bootId": str(self.boot_id),
-            "siteFileDigest": self.site_file_digest,
-        }
-        if reference is not None:
-            if reference.config_version is not None:
-                fields["configVersion"] = reference.config_version
-            if reference.causation_id is not None:
-                fields["$causationId"] = str(reference.causation_id)
-            if reference.correlation_id is not None:
-                fields["$correlationId"] = reference.correlation_id
-        if retry_of is not None:
-            fields["retryOf"] = str(retry_of)
-        return encode_json(fields)[:-1] + ',"position":'
+        """Return an event's metadata as JSON text up to the position: `{…,"position":`. The outbox's writer ends it."""
+        metadata = Metadata(
+            schema_version=SCHEMA_VERSION,
+            producer=self.producer,
+            run=self.run,
+            boot_id=self.boot_id,
+            site_file_digest=self.site_file_digest,
+            config_version=None if reference is None else reference.config_version,
+            causation_id=None if reference is None else reference.causation_id,
+            correlation_id=None if reference is None else reference.correlation_id,
+            retry_of=retry_of,
+            position=0,
+        )
+        return encode_json(json_of(metadata)).removesuffix("0}")
 
 
 def _encode_control(data: bytes, metadata: str, numbers: Numbers) -> tuple[bytes, bytes]:

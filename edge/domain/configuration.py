@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 from uuid import UUID
 
+from edge.domain.json_form import JsonName, OpenList
 from edge.domain.settings import DeviceSettings
 
 # Version 0 is the site file alone.
@@ -77,11 +78,11 @@ def readers_silence_max_s(device: DeviceSettings, configuration: EffectiveConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One value that an update changed; `path` is as in the update's `configuration` (camelCase)."""
+    """One value that is another now; its path is as in the update's configuration."""
 
     path: str
-    before: float | bool
-    after: float | bool
+    before: Annotated[float | bool, JsonName("from")]
+    after: Annotated[float | bool, JsonName("to")]
 
 
 class Stage(StrEnum):
@@ -93,7 +94,7 @@ class Stage(StrEnum):
 
 
 class Code(StrEnum):
-    """What is wrong with an update. A closed list: producers switch on it."""
+    """What is wrong with an update. Public API, an open list: a later release may know more."""
 
     # It cannot be read.
     NOT_JSON = "not_json"
@@ -124,10 +125,10 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """One error of an update, as the Rejected event tells it."""
+    """One error of an update."""
 
-    path: str
-    code: Code
+    path: Annotated[str, "As in the update's configuration, or the name of a field beside it."]
+    code: Annotated[Code, OpenList(*Code)]
     message: str
     limit: float | None = None
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import NoneType
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 from edge.domain.field_types import FieldTypes, check_text
 
@@ -73,10 +73,12 @@ class Reading:
     A bad reading has a reason and no value; an uncertain one has both; a good one has a value and no reason.
     """
 
-    value: Value | None
-    unit: str | None
+    value: Annotated[
+        Value | None, "Null exactly when the quality is bad. Its type is fixed per point by DeviceDescribed."
+    ]
+    unit: Annotated[str | None, "UCUM; null for text, booleans and what has no unit."]
     quality: Quality = Quality.GOOD
-    reason: Reason | None = None
+    reason: Annotated[Reason | None, "Why it is not good."] = None
 
     def __post_init__(self) -> None:
         if self.quality is Quality.BAD:

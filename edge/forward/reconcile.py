@@ -184,7 +184,7 @@ class Landed:
 class Facts:
     """What an event that is set aside tells of itself."""
 
-    run: str | None
+    run: UUID | None
     device_id: str | None
     sequence: int | None
 
@@ -193,7 +193,7 @@ def facts_of(data: bytes, metadata: bytes) -> Facts:
     """Read an event of our own."""
     body = _object(data)
     return Facts(
-        run=_text(_object(metadata).get("run")),
+        run=_run(_object(metadata).get("run")),
         device_id=_text(body.get("deviceId")),
         sequence=_number(body.get("sequence")),
     )

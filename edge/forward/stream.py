@@ -1,12 +1,13 @@
 """One stream's next step: verify it, or append its leading batch. One append in flight per stream, always exact."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
 from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.author import Author, encode_json
-from edge.domain.event import Draft, EventType, Json
+from edge.domain.event import Draft, EventType
 from edge.domain.event_store import (
     AppendTooLarge,
     EventStore,
@@ -16,6 +17,8 @@ from edge.domain.event_store import (
     StreamDeleted,
     WrongExpectedRevision,
 )
+from edge.domain.facts import EventQuarantined
+from edge.domain.json_form import json_of
 from edge.forward.batch import APPEND_BYTES_MAX, BATCH_EVENTS_MAX, leading_batch, new_events, others_to_try, size_of
 from edge.forward.link import Trust
 from edge.forward.queues import Queues, StreamQueue
@@ -145,23 +148,24 @@ class StreamForwarder:
         return False
 
     async def _set_aside(self, queue: StreamQueue, entry: Entry, error: EventStoreError) -> None:
-        reason = "too_large" if isinstance(error, AppendTooLarge) else "refused"
+        reason: Literal["too_large", "refused"] = "too_large" if isinstance(error, AppendTooLarge) else "refused"
         facts = facts_of(entry.data, entry.metadata)
-        body: dict[str, Json] = {
-            "stream": queue.name,
-            "eventId": str(entry.event_id),
-            "type": entry.type,
-            "position": entry.position,
-            "run": facts.run,
-            **({} if facts.sequence is None else {"sequence": facts.sequence}),
-            "reason": reason,
-            "detail": str(error),
-        }
-        log.error("event_quarantined", **body)
+        quarantined = EventQuarantined(
+            device_id=facts.device_id,
+            stream=queue.name,
+            event_id=entry.event_id,
+            event_type=entry.type,
+            position=entry.position,
+            run=facts.run,
+            sequence=facts.sequence,
+            reason=reason,
+            detail=str(error),
+        )
+        log.error("event_quarantined", **json_of(quarantined))
         # A declaration that is refused itself is told by the log only: declaring that would never end.
         declarations: tuple[Draft, ...] = ()
         if entry.type != EventType.EVENT_QUARANTINED:
-            declarations = (self.author.control(EventType.EVENT_QUARANTINED, body, device_id=facts.device_id),)
+            declarations = (self.author.control(quarantined),)
         await self.outbox.quarantine(entry, reason=encode_json([reason, str(error)]), declarations=declarations)
         self.outbox.cursors.advance(queue.number, position=entry.position)
         self.queues.forwarded(queue, entry.position)

@@ -11,8 +11,10 @@ import structlog
 
 from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.author import Author
-from edge.domain.event import EventType, Json, RecordedEvent
+from edge.domain.event import RecordedEvent
 from edge.domain.event_store import NO_STREAM, EventStore, EventStoreUnavailable, StreamNotFound
+from edge.domain.facts import EventStoreRestored, OutboxCloneDetected, OutboxRestored
+from edge.domain.json_form import json_of
 from edge.forward.link import Trust
 from edge.forward.queues import Queues, StreamQueue
 from edge.forward.reconcile import (
@@ -193,25 +195,31 @@ class Verification:
             self._acknowledge(queue, landed)
             return
         event, origin = landed.estranged
-        body: dict[str, Json] = {
-            "stream": queue.name,
-            "revision": landed.revision,
-            "eventId": str(event.event_id),
-            "run": str(origin.run),
-            "position": origin.position,
-        }
+        assert origin.run is not None, "an estranged event tells its run"
+        assert origin.position is not None, "an estranged event tells its position"
         if queue.is_tail_seen:
-            message = "another daemon with a copy of this database forwards, too; nothing more is forwarded from here"
-            await self.outbox.record(
-                self.author.control(EventType.OUTBOX_CLONE_DETECTED, body),
-                self.author.alarm_raised(OUTBOX_CLONED, message),
+            clone = OutboxCloneDetected(
+                stream=queue.name,
+                revision=landed.revision,
+                event_id=event.event_id,
+                run=origin.run,
+                position=origin.position,
             )
+            message = "another daemon with a copy of this database forwards, too; nothing more is forwarded from here"
+            await self.outbox.record(self.author.control(clone), self.author.alarm_raised(OUTBOX_CLONED, message))
             raise CloneDetected(
                 f"{queue.name} has events of another life of this gateway, from revision {event.revision}"
             )
         log.error("outbox_restored", stream=queue.name, revision=landed.revision, run=str(origin.run))
-        restored = self.author.control(EventType.OUTBOX_RESTORED, {**body, "reason": "unknown_run"})
-        await self.outbox.record_move(restored, move=lambda cursors: _move(cursors, queue, landed))
+        restored = OutboxRestored(
+            stream=queue.name,
+            revision=landed.revision,
+            event_id=event.event_id,
+            run=origin.run,
+            position=origin.position,
+            reason="unknown_run",
+        )
+        await self.outbox.record_move(self.author.control(restored), move=lambda cursors: _move(cursors, queue, landed))
         self._acknowledged(queue, landed)
 
     async def _went_back(self, queue: StreamQueue, acked: int, *, fallen: int) -> None:
@@ -228,14 +236,14 @@ class Verification:
         async with self.outbox.hold(after=remains.position):
             again = await self._count_retained(queue, after=remains.position, landed=landed)
             gone = acked - remains.found - sum(revision <= acked for revision in remains.above)
-            body: dict[str, Json] = {
-                "stream": queue.name,
-                "expectedRevision": acked,
-                "foundRevision": remains.found,
-                "sentAgain": again,
-                "lost": max(0, gone - again),
-            }
-            log.error("event_store_restored", **body)
+            restored = EventStoreRestored(
+                stream=queue.name,
+                expected_revision=acked,
+                found_revision=remains.found,
+                sent_again=again,
+                lost=max(0, gone - again),
+            )
+            log.error("event_store_restored", **json_of(restored))
 
             def move(cursors: Cursors) -> None:
                 cursors.rewind(
@@ -250,7 +258,7 @@ class Verification:
                     # At once: the backlog head moves the cursor of an empty queue to where that is filled to.
                     self.queues.restart(queue, remains.position)
 
-            await self.outbox.record_move(self.author.control(EventType.EVENT_STORE_RESTORED, body), move=move)
+            await self.outbox.record_move(self.author.control(restored), move=move)
         self._begin_marks(queue)
 
     async def _remains(self, queue: StreamQueue, fallen: int) -> Remains:

@@ -11,7 +11,7 @@ from edge.collect.fleet import Fleet
 from edge.configure.configurator import Configurator
 from edge.domain.alarm import lost_device
 from edge.domain.author import Author
-from edge.domain.event import EventType
+from edge.domain.facts import GatewayStopped
 from edge.domain.settings import Settings
 from edge.forward.forwarder import Forwarder
 from edge.gateway.connections import Connections
@@ -100,7 +100,7 @@ class Gateway:
         try:
             async with asyncio.timeout(STOP_RECORD_TIMEOUT_S):
                 # A commit interval may be longer than the whole stop.
-                stopped = self.author.control(EventType.GATEWAY_STOPPED, {"reason": "requested"})
+                stopped = self.author.control(GatewayStopped(reason="requested"))
                 await self.outbox.record(stopped, at_once=True)
         except TimeoutError:
             log.warning("gateway_stop_not_recorded", within_s=STOP_RECORD_TIMEOUT_S)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from edge import __version__
 from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.author import Author
-from edge.domain.event import Draft, EventType, Json
+from edge.domain.event import Draft
+from edge.domain.facts import GatewayStarted, LoadedDevice, SiteFileLoaded
 from edge.domain.settings import ConnectionSettings, Settings
 from edge.storage.outbox import Outbox
 from edge.storage.placement import Damage
@@ -25,25 +26,23 @@ def first_events(settings: Settings, author: Author, outbox: Outbox) -> list[Dra
 
 
 def _started(author: Author, outbox: Outbox) -> Draft:
-    previous_run = outbox.previous_run
-    facts = {
-        "version": __version__,
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        **({} if previous_run is None else {"previousRun": str(previous_run)}),
-    }
-    return author.control(EventType.GATEWAY_STARTED, facts)
+    started = GatewayStarted(
+        version=__version__,
+        python=platform.python_version(),
+        sqlite=sqlite3.sqlite_version,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        previous_run=outbox.previous_run,
+    )
+    return author.control(started)
 
 
 def _site_file_loaded(settings: Settings, author: Author) -> Draft:
-    devices: list[Json] = [
-        {"deviceId": device.id, "connectionId": connection.id, "driver": connection.driver}
+    devices = tuple(
+        LoadedDevice(device_id=device.id, connection_id=connection.id, driver=connection.driver)
         for connection in settings.connections
         for device in connection.devices
-    ]
-    body = {"file": settings.file.name, "digest": settings.digest, "devices": devices}
-    return author.control(EventType.SITE_FILE_LOADED, body)
+    )
+    return author.control(SiteFileLoaded(file=settings.file.name, digest=settings.digest, devices=devices))
 
 
 def _damage_found(author: Author, damage: Sequence[Damage], alarms: OpenAlarms) -> list[Draft]:

@@ -314,10 +314,10 @@ def _control_checksum(entry: Entry) -> bytes:
     return digest.digest()
 
 
-def run_of(metadata: bytes) -> str | None:
+def run_of(metadata: bytes) -> UUID | None:
     """Return the run that an event of ours says it is of."""
     run = _RUN.search(metadata)
-    return None if run is None else run[1].decode()
+    return None if run is None else UUID(run[1].decode())
 
 
 class Sampled(NamedTuple):

@@ -14,6 +14,7 @@ import structlog
 
 from edge.domain.clock import Clock
 from edge.domain.event import Draft, EventType
+from edge.domain.json_form import json_of
 from edge.domain.settings import OutboxSettings
 from edge.storage import sql
 from edge.storage.backlog import Backlog, Identity, add_quarantined
@@ -206,7 +207,7 @@ class Outbox:
         page = await self._backlog.read_after(position, through=self._ledger.last_position, bytes_max=bytes_max)
         strays = [] if self._placement is None else [*self._pending_strays(self._placement, page.entries)]
         for stray in strays:
-            log.error("event_misplaced", **stray.facts)
+            log.error("event_misplaced", **json_of(stray.fact))
             await self.quarantine(stray.entry, reason=stray.reason, declarations=stray.declarations)
         gone = {stray.entry.position for stray in strays}
         return page._replace(entries=[entry for entry in page.entries if entry.position not in gone]) if gone else page

@@ -5,11 +5,12 @@ Such an entry is recognised by what it says of itself, and never forwarded.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from edge.domain.author import STATUS_TYPES, Author, encode_json
-from edge.domain.event import Draft, EventType, Json
+from edge.domain.event import Draft, EventType
+from edge.domain.facts import EventQuarantined
 from edge.storage import sql
 from edge.storage.batch import LOST, StreamNames
 from edge.storage.database import Reader
@@ -34,7 +35,7 @@ class Stray(NamedTuple):
     """An entry in the wrong stream, and how it is set aside."""
 
     entry: Entry
-    facts: Mapping[str, Json]
+    fact: EventQuarantined
     reason: str
     declarations: tuple[Draft, ...]
 
@@ -85,22 +86,22 @@ class Placement:
     def _stray(self, entry: Entry, stands_in: str, home: str) -> Stray:
         sample = sampled(entry)
         detail = f"it was written into {stands_in} and belongs to {home}"
-        facts: dict[str, Json] = {
-            "stream": stands_in,
-            "eventId": str(entry.event_id),
-            "type": entry.type,
-            "position": entry.position,
-            "run": run_of(entry.metadata),
-            **({} if sample is None else {"sequence": sample.sequence}),
-            "reason": "misplaced",
-            "detail": detail,
-        }
-        device_id = None if sample is None else sample.device_id
+        fact = EventQuarantined(
+            device_id=None if sample is None else sample.device_id,
+            stream=stands_in,
+            event_id=entry.event_id,
+            event_type=entry.type,
+            position=entry.position,
+            run=run_of(entry.metadata),
+            sequence=None if sample is None else sample.sequence,
+            reason="misplaced",
+            detail=detail,
+        )
         return Stray(
             entry=entry,
-            facts=facts,
+            fact=fact,
             reason=encode_json(["misplaced", detail]),
-            declarations=(self._author.control(EventType.EVENT_QUARANTINED, facts, device_id=device_id),),
+            declarations=(self._author.control(fact),),
         )
 
     def _home_of_control(self, event_type: str) -> str | None:

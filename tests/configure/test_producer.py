@@ -19,10 +19,10 @@ from edge.configure.producer import (
     read_known,
     wait_for_answer,
 )
-from edge.contract.configuration import DeviceConfigurationApplied, DeviceConfigurationRejected
 from edge.contract.model import INTEGER_MAX
 from edge.domain.event import EventType, Json
 from edge.domain.event_store import EventStoreUnavailable, OutcomeUnknown
+from edge.domain.facts import DeviceConfigurationApplied, DeviceConfigurationRejected
 from fakes.configure_world import STATUS_STREAM, STREAM, World, make_device, update, update_event
 from fakes.event_store import FakeEventStore, Fault
 from fakes.virtual_time import run_virtual

@@ -11,8 +11,7 @@ import pytest
 
 from edge.configure.answer import answer_event_id
 from edge.configure.configurator import FIRST_LOOK_S
-from edge.contract.model import Metadata
-from edge.contract.registry import MODELS
+from edge.contract.registry import METADATA, MODELS
 from edge.domain.event import EventType
 from edge.domain.settings import DeviceRemote
 from fakes.configure_world import (
@@ -74,7 +73,7 @@ def test_what_was_applied_last_is_in_force_again_and_an_event_says_so(world: Wor
             for entry in await all_entries(gateway.outbox):
                 data, metadata = json.loads(entry.data), json.loads(entry.metadata)
                 assert MODELS[EventType(entry.type)].model_validate(data).as_json() == data
-                assert Metadata.model_validate(metadata).as_json() == metadata
+                assert METADATA.model_validate(metadata).as_json() == metadata
         async with world.started() as gateway:
             await gateway.settle()
             assert versions(gateway) == {"bench": 7, "roof": 0}

@@ -9,10 +9,12 @@ from pydantic import ValidationError
 
 import edge.contract
 from edge.contract.__main__ import QUANTITIES_FILE, SCHEMA_FOLDER, json_text
-from edge.contract.model import Metadata
-from edge.contract.readings import SensorReadingReceived
-from edge.contract.registry import MODELS, quantities, schemas
+from edge.contract.model import read_written
+from edge.contract.registry import METADATA, MODELS, quantities, schemas
+from edge.domain.configuration import Change
 from edge.domain.event import EventType
+from edge.domain.facts import DeviceConfigurationApplied, DeviceConfigurationRejected
+from edge.domain.json_form import json_of
 
 EXAMPLE_FOLDER = Path(edge.contract.__file__).parent / "examples"
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -67,7 +69,7 @@ def test_an_example_comes_back_from_its_model_as_it_was(name: str) -> None:
     example = EXAMPLES[name]
     assert MODELS[EventType(name)].model_validate(example["data"]).as_json() == example["data"]
     if name != EventType.DEVICE_CONFIGURATION_UPDATED:
-        assert Metadata.model_validate(example["metadata"]).as_json() == example["metadata"]
+        assert METADATA.model_validate(example["metadata"]).as_json() == example["metadata"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -114,7 +116,7 @@ def test_a_reading_that_contradicts_itself_is_refused_by_both(changes: dict[str,
     data = {**EXAMPLES["SensorReadingReceived"]["data"], "readings": {"t": {**GOOD, **changes}}}
     assert list(validator("SensorReadingReceived").iter_errors(data))
     with pytest.raises(ValidationError):
-        SensorReadingReceived.model_validate(data)
+        MODELS[EventType.SENSOR_READING_RECEIVED].model_validate(data)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_a_redelivered_sample_names_the_event_that_it_may_repeat(
     data = {**EXAMPLES["SensorReadingReceived"]["data"], "origin": origin, "repeatOf": repeat_of}
     assert bool(list(validator("SensorReadingReceived").iter_errors(data))) == is_refused
     with pytest.raises(ValidationError) if is_refused else nullcontext():
-        SensorReadingReceived.model_validate(data)
+        MODELS[EventType.SENSOR_READING_RECEIVED].model_validate(data)
 
 
 def test_an_unsynchronized_clock_comes_with_the_uptime() -> None:
@@ -146,3 +148,24 @@ def test_a_boolean_is_never_taken_for_a_number() -> None:
     assert list(validator("DeviceDescribed").iter_errors(data))
     with pytest.raises(ValidationError):
         MODELS[EventType.DEVICE_DESCRIBED].model_validate(data)
+
+
+def test_words_of_open_lists_that_a_later_release_may_know_are_read() -> None:
+    data = {**EXAMPLES["DeviceConfigurationRejected"]["data"], "errors": [{"path": "", "code": "new", "message": "m"}]}
+    validator("DeviceConfigurationRejected").validate(data)
+    assert read_written(DeviceConfigurationRejected, data).errors[0].code == "new"
+
+
+def test_what_is_read_back_is_what_was_written() -> None:
+    data = EXAMPLES["DeviceConfigurationApplied"]["data"]
+    applied = read_written(DeviceConfigurationApplied, data)
+    assert applied.changes[0] == Change(path="points.air_temperature.offset", before=0.0, after=-0.3)
+    assert {**data, **json_of(applied)} == data
+
+
+def test_a_fact_that_contradicts_itself_is_none() -> None:
+    data = EXAMPLES["DeviceConfigurationRejected"]["data"]
+    with pytest.raises(ValidationError, match="has its ids"):
+        read_written(DeviceConfigurationRejected, {**data, "deviceId": None})
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        read_written(DeviceConfigurationRejected, {**data, "errors": []})

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from edge.contract.model import Metadata, Model
-from edge.contract.registry import MODELS
+from edge.contract.model import Model
+from edge.contract.registry import METADATA, MODELS
 from edge.domain.event import EventType
 
 
@@ -14,7 +14,7 @@ def breaches(event_type: str, data: bytes, metadata: bytes) -> list[str]:
     """Find what the models do not take, or take no notice of (a reader ignores keys that it does not know)."""
     return [
         *_differences(event_type, MODELS[EventType(event_type)], data),
-        *_differences(f"{event_type}'s metadata", Metadata, metadata),
+        *_differences(f"{event_type}'s metadata", METADATA, metadata),
     ]
 
 

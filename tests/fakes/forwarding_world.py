@@ -18,8 +18,9 @@ from pathlib import Path
 from uuid import UUID
 
 from edge.domain.author import Author, Reference
-from edge.domain.event import Draft, EventType, Json, NewEvent, Numbers, RecordedEvent
+from edge.domain.event import Draft, EventType, NewEvent, Numbers, RecordedEvent
 from edge.domain.event_store import NO_STREAM, EventStoreError, RequestRefused
+from edge.domain.facts import DeviceConfigurationApplied, SiteFileLoaded
 from edge.domain.settings import OutboxSettings, StreamTemplates
 from edge.forward.forwarder import Forwarder
 from edge.storage.database import open_database
@@ -110,19 +111,13 @@ class Life:
     def _control(self, stream: str) -> Draft:
         update_id = self.author.new_id()
         if stream == self.author.stream(self.author.streams.configuration_status):
-            applied: dict[str, Json] = {
-                "updateEventId": str(update_id),
-                "updateRevision": 0,
-                "configVersion": 1,
-                "changes": [],
-            }
-            reference = Reference(config_version=1, causation_id=update_id)
-            draft = self.author.control(
-                EventType.DEVICE_CONFIGURATION_APPLIED, applied, device_id="door", reference=reference
+            applied = DeviceConfigurationApplied(
+                device_id="door", update_event_id=update_id, update_revision=0, config_version=1, changes=()
             )
+            draft = self.author.control(applied, reference=Reference(config_version=1, causation_id=update_id))
         else:
-            loaded: dict[str, Json] = {"file": "site.toml", "digest": self.author.site_file_digest, "devices": []}
-            draft = replace(self.author.control(EventType.SITE_FILE_LOADED, loaded), stream=stream)
+            loaded = SiteFileLoaded(file="site.toml", digest=self.author.site_file_digest, devices=())
+            draft = replace(self.author.control(loaded), stream=stream)
         self.world.intended[draft.event_id] = stream
         return draft
 

@@ -1,8 +1,7 @@
 """A user that lacks rights: the stream waits under its name, and the others go on."""
 
 import asyncio
-import json
-from importlib.resources import files
+from uuid import UUID
 
 import pytest
 import structlog
@@ -10,6 +9,7 @@ import structlog
 from edge.domain.alarm import AlarmKind
 from edge.domain.event import EventType
 from edge.domain.event_store import Right
+from edge.domain.facts import DeviceConfigurationApplied
 from fakes.event_store import Fault
 from fakes.forwarding_stage import GATEWAY_STREAM, OTHER, STREAM, alarms, sequences, tell, told, twenty, types
 from fakes.forwarding_world import Life, World
@@ -243,9 +243,10 @@ def test_answers_that_may_not_be_appended_are_said_to_wait(world: World) -> None
     async def refused(life: Life) -> None:
         await twenty(life)
         life.world.store.denied.add((stream, Right.APPEND))
-        example = json.loads((files("edge.contract") / "examples/DeviceConfigurationApplied.json").read_text())["data"]
-        body = {key: example[key] for key in ("updateEventId", "updateRevision", "configVersion", "changes")}
-        life.outbox.offer(life.author.control(EventType.DEVICE_CONFIGURATION_APPLIED, body, device_id="bench"))
+        applied = DeviceConfigurationApplied(
+            device_id="bench", update_event_id=UUID(int=7), update_revision=41, config_version=7, changes=()
+        )
+        life.outbox.offer(life.author.control(applied))
         life.offer("a")
         await life.settle(within_s=600)
         assert list(life.forwarder.status().refused) == [stream]

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from edge.domain.alarm import AlarmIdentity, OpenAlarm
-from edge.domain.event import Draft, EventType
+from edge.domain.event import Draft
+from edge.domain.facts import GatewayStopped
 from edge.storage.connection import migrate, migrations
 from edge.storage.database import open_database
 from edge.storage.errors import CommitFailed
@@ -178,7 +179,7 @@ def test_what_a_full_queue_refused_was_not_said(tmp_path: Path) -> None:
     async def main() -> None:
         intake = Intake(entries_max=1)
         async with virtual_outbox(tmp_path, intake=intake) as outbox:
-            while outbox.offer(author(VirtualClock()).control(EventType.SITE_FILE_LOADED, {})):
+            while outbox.offer(author(VirtualClock()).control(GatewayStopped(reason="requested"))):
                 pass
             assert not outbox.offer(raised())
             assert FAULT not in outbox.alarms

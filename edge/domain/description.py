@@ -1,0 +1,79 @@
+"""What a device is and how it is run, for those who read its events: from this alone they can write a valid update."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from edge.domain.envelope import DeviceFact
+from edge.domain.event import EventType
+from edge.domain.json_form import Digest, Identifier, Whole
+from edge.domain.settings import ValueType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileReference:
+    """The profile that describes the device, down to the byte."""
+
+    id: str
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettableLimits:
+    """What may be set from far, both ends included. The site file's own value is always allowed as well."""
+
+    min: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettableOfDevice:
+    """What may be set at a device. What is missing may not be set."""
+
+    enabled: Literal[True] | None = None
+    poll_interval_s: SettableLimits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettableOfPoint:
+    """What may be set at a point. What is missing may not be set."""
+
+    offset: SettableLimits | None = None
+    gain: SettableLimits | None = None
+    deadband: SettableLimits | None = None
+    max_silence_s: SettableLimits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedPoint:
+    """One point of a device."""
+
+    quantity: Annotated[
+        str | None,
+        "An id of quantities.json, or a quantity of the profile's own: x_ and a name. Null for text and switches.",
+    ]
+    type: ValueType
+    unit: Annotated[str | None, "UCUM."]
+    range: Annotated[
+        tuple[float, float] | None, "Plausible values; outside, the quality is uncertain, out_of_range."
+    ] = None
+    published: Annotated[Literal[False] | None, "False where the point is never in an event."] = None
+    writable: bool
+    settable: SettableOfPoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDescribed(DeviceFact):
+    """What a device is, what it reports, how often, and what may be set. Written whenever that changes."""
+
+    type: ClassVar = EventType.DEVICE_DESCRIBED
+    name: str
+    location: str
+    connection_id: Identifier
+    profile: ProfileReference | None
+    enabled: bool
+    expected_interval_s: Annotated[float | None, "Null: the device speaks when it likes, unasked."]
+    max_silence_s: Annotated[float, "Silence after which the device counts as lost to its readers."]
+    config_version: Annotated[Whole, "The update in force; 0 = the site file alone."]
+    settable: SettableOfDevice
+    points: Mapping[str, DescribedPoint]

@@ -1,0 +1,67 @@
+"""What stands in and beside every event of the gateway, and what its control events say of their own."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from edge.domain.clock import ClockState
+from edge.domain.event import EventType
+from edge.domain.json_form import Count, Digest, Identifier, JsonName, Time, Whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What every event of the gateway starts with."""
+
+    site_id: Annotated[Identifier, "The greenhouse."]
+    gateway_id: Annotated[Identifier, "The daemon at it; the site's id unless two boxes share a site."]
+    clock: Annotated[ClockState, "Whether the box's wall time could be believed when it wrote this."]
+    uptime_ms: Annotated[Whole | None, "Milliseconds since the box booted; there when the clock is unsynchronized."] = (
+        None
+    )
+
+    def __post_init__(self) -> None:
+        if self.clock is ClockState.UNSYNCHRONIZED and self.uptime_ms is None:
+            raise ValueError("an unsynchronized clock comes with uptimeMs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening(Source):
+    """What every control event starts with; its fact follows."""
+
+    occurred_at: Annotated[Time, "The box's wall time."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What stands beside every event the gateway writes."""
+
+    schema_version: Annotated[Count, "Version of this type's data."]
+    producer: Annotated[str, "Name and version of the program."]
+    run: Annotated[UUID, "One start of the daemon; sequences count within it."]
+    boot_id: Annotated[UUID, "One start of the machine."]
+    site_file_digest: Annotated[Digest, "The site file the gateway ran with."]
+    config_version: Annotated[
+        Whole | None, "Events about one device: version of the update in force; 0 = the site file alone."
+    ] = None
+    causation_id: Annotated[
+        UUID | None, JsonName("$causationId"), "The DeviceConfigurationUpdated in force, or the one answered."
+    ] = None
+    correlation_id: Annotated[str | None, JsonName("$correlationId"), "Copied from that update."] = None
+    retry_of: Annotated[UUID | None, "The quarantined event that this one repeats."] = None
+    # Last, for the outbox's writer adds it: see `Author.metadata`.
+    position: Annotated[Whole, "Place in the gateway's outbox."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """What one control event says."""
+
+    type: ClassVar[EventType]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFact(Fact):
+    """What a control event says of one device."""
+
+    device_id: Annotated[Identifier, "The device."]
