@@ -8,11 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from drivers import DriverUnknown, driver_kind
+from edge.domain.by_hand import Given, Undecodable
 from edge.domain.driver import DriverContext, DriverKind, DriverMisconfigured, LatestReading
+from edge.domain.reading import Reading
 from edge.domain.settings import ConnectionSettings, Settings
 from edge.settings.problems import ConfigurationInvalid
 from edge.settings.profile_places import PROFILE_FOLDER
 from edge.settings.site import SiteReader
+from edge.settings.specimen import load_specimen
 
 # Stands behind a text that has no site of its own, so that its lines keep their numbers.
 SITE = """
@@ -50,6 +53,18 @@ def mistakes_of(text: str, *, kind: DriverKind | None = None, profiles: Path | N
         except ConfigurationInvalid as error:
             found = error.problems
     return [f"{problem.line}: {problem.path}: {problem.message}" for problem in found]
+
+
+def decoded(profile: str, given: Given, *, profiles: Path | None = None) -> Mapping[str, Reading]:
+    """Return what bytes in hand say through a profile, by point: the readings of all samples, not yet judged.
+
+    Raises Undecodable, ConfigurationInvalid with the profile's mistakes, or ProfileUnknown.
+    """
+    specimen = load_specimen(profile if profiles is None else f"{profile}.toml", profiles or Path())
+    if specimen.kind.decode is None:
+        raise Undecodable(f"the driver {specimen.kind.name!r} has no hook decode")
+    samples = specimen.kind.decode(specimen.device, given)
+    return {point_id: reading for sample in samples for point_id, reading in sample.readings.items()}
 
 
 @contextmanager

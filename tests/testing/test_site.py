@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.domain.by_hand import Given, Undecodable
 from edge.domain.driver import DriverMisconfigured, LatestReading
 from edge.domain.reading import Reading
 from edge.settings.problems import ConfigurationInvalid
-from edge.testing.site import connection_from, context_with, mistakes_of, settings_from
+from edge.settings.profile_places import packaged_profiles
+from edge.testing.site import connection_from, context_with, decoded, mistakes_of, settings_from
 from fakes.moody_drivers import SITE, Bus, PolledOnBus, kind_of
 
 KIND = kind_of(Bus(""), PolledOnBus)
@@ -50,6 +52,24 @@ def test_profiles_need_not_be_installed(tmp_path: Path) -> None:
     (device,) = connection_from(text, kind=KIND, profiles=tmp_path).devices
     assert device.profile is not None
     assert (device.profile.version, [point.id for point in device.points]) == (3, ["ph"])
+
+
+def test_what_bytes_say_through_a_profile_is_by_point(tmp_path: Path) -> None:
+    readings = decoded("xy-md02", Given(frame="010404013102222ace"))
+    assert {point: reading.value for point, reading in readings.items()} == {
+        "air_temperature": 30.5,
+        "relative_humidity": 54.6,
+    }
+    text = (packaged_profiles() / "xy-md02.toml").read_text(encoding="utf-8")
+    (tmp_path / "clone.toml").write_text(text.replace('"xy-md02"', '"clone"'), encoding="utf-8")
+    assert decoded("clone", Given(frame="010404013102222ace"), profiles=tmp_path) == readings
+    with pytest.raises(Undecodable):
+        decoded("clone", Given(frame="010404013102222acf"), profiles=tmp_path)
+    (tmp_path / "pretended.toml").write_text(
+        '[profile]\nid = "pretended"\nversion = 1\ndriver = "simulated"\ntitle = "P"\nsource = "me"\n[point.ph]\n'
+    )
+    with pytest.raises(Undecodable, match="'simulated' has no hook decode"):
+        decoded("pretended", Given(line="1"), profiles=tmp_path)
 
 
 def test_a_context_finds_what_the_test_puts_there_later() -> None:
