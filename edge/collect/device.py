@@ -114,12 +114,7 @@ class DeviceState:
     @property
     def reference(self) -> Reference:
         """The configuration in force, for the metadata of events about the device."""
-        configuration = self.in_force.configuration
-        return Reference(
-            config_version=configuration.version,
-            causation_id=configuration.update_event_id,
-            correlation_id=configuration.correlation_id,
-        )
+        return Reference.to(self.in_force.configuration)
 
     @property
     def silence_max_s(self) -> float:

@@ -26,13 +26,7 @@ class SampleTemplate:
         self._new_id = author.new_id
         self._stream = author.stream(author.streams.sensor_readings, device.id)
         # The configuration that the sample was decoded with, not the one in force when the writer comes to it.
-        self._metadata = author.metadata(
-            Reference(
-                config_version=configuration.version,
-                causation_id=configuration.update_event_id,
-                correlation_id=configuration.correlation_id,
-            )
-        )
+        self._metadata = author.metadata(Reference.to(configuration))
         identity = {"siteId": author.site_id, "gatewayId": author.gateway_id, "deviceId": device.id}
         self._head = encode_json(identity)[:-1] + ',"measuredAt":"'
         published = [point for point in device.points if point.publish]

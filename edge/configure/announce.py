@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import structlog
 
-from edge.configure.describe import as_kept, describe, reference
+from edge.configure.describe import as_kept, describe
 from edge.configure.effective import effective, load_effective
 from edge.domain.alarm import DEVICE_LOST, AlarmIdentity, AlarmKind, OpenAlarm
-from edge.domain.author import Author, encode_json
+from edge.domain.author import Author, Reference, encode_json
 from edge.domain.configuration import DeviceFleet, EffectiveConfiguration, Mistake
 from edge.domain.facts import DeviceRetired
 from edge.domain.settings import DeviceSettings
@@ -113,7 +113,7 @@ class Announcer:
         kept = as_kept(described)
         known = said.descriptions.get(device.id)
         if known is None or known.digest != kept.digest:
-            transaction.append(self._author.control(described, reference=reference(configuration)))
+            transaction.append(self._author.control(described, reference=Reference.to(configuration)))
             await save_description(transaction, device.id, kept, now_ms=self._author.clock.unix_ms())
 
     async def _write_alarm(
@@ -129,7 +129,7 @@ class Announcer:
         text = encode_json(messages)
         if messages and open_alarm is not None and open_alarm.body == text:
             return
-        about = reference(configuration)
+        about = Reference.to(configuration)
         # What was wrong is mended, or something else is wrong now: then the alarm is cleared and raised again.
         if open_alarm is not None:
             await transaction.declare(self._author.alarm_cleared(identity, reference=about))

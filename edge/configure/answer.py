@@ -86,9 +86,7 @@ def draft_restored(author: Author, update: Update, *, from_version: int) -> Draf
         from_version=from_version,
         reason="database_restored",
     )
-    reference = Reference(
-        config_version=update.config_version, causation_id=update.event_id, correlation_id=update.correlation_id
-    )
+    reference = Reference(config_version=update.config_version, causation_id=update.event_id)
     return author.control(fact, reference=reference)
 
 

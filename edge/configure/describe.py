@@ -2,7 +2,7 @@
 
 import hashlib
 
-from edge.domain.author import Reference, encode_json
+from edge.domain.author import encode_json
 from edge.domain.configuration import EffectiveConfiguration, readers_silence_max_s
 from edge.domain.description import (
     DescribedPoint,
@@ -39,15 +39,6 @@ def as_kept(described: DeviceDescribed) -> Description:
     """Return what is kept to find out whether the content has changed."""
     text = encode_json(json_of(described))
     return Description(digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}", body=text)
-
-
-def reference(configuration: EffectiveConfiguration) -> Reference:
-    """Return the update in force, for the metadata of events about the device."""
-    return Reference(
-        config_version=configuration.version,
-        causation_id=configuration.update_event_id,
-        correlation_id=configuration.correlation_id,
-    )
 
 
 def _point(point: PointSettings) -> DescribedPoint:

@@ -66,12 +66,7 @@ def _laid_over(device: DeviceSettings, stored: StoredConfiguration | None) -> Re
         mistake = Mistake(path="", code=Code.NOT_JSON, message=message)
         return Resolved(configuration=site_file_configuration(device), mistakes=(mistake,))
     resolved = resolve(document, device)
-    configuration = replace(
-        resolved.configuration,
-        version=stored.version,
-        update_event_id=stored.update_event_id,
-        correlation_id=stored.correlation_id,
-    )
+    configuration = replace(resolved.configuration, version=stored.version, update_event_id=stored.update_event_id)
     return Resolved(configuration=configuration, mistakes=resolved.mistakes)
 
 

@@ -88,7 +88,6 @@ def judge(
             resolved.configuration,
             version=update.config_version,
             update_event_id=update.event_id,
-            correlation_id=update.correlation_id,
         )
         candidate, undecided = Decision(update=update, outcome=Outcome.APPLIED, configuration=configuration), update
     if candidate is not None and is_final:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from edge.domain.alarm import AlarmIdentity, AlarmKind, OpenAlarm
 from edge.domain.clock import Clock, ClockState, Moment, rfc3339
+from edge.domain.configuration import EffectiveConfiguration
 from edge.domain.envelope import Fact, Metadata, Opening
 from edge.domain.event import SCHEMA_VERSION, Draft, EventType, Json, Numbers
 from edge.domain.facts import AlarmCleared, AlarmRaised
@@ -28,7 +29,13 @@ class Reference:
 
     config_version: int | None
     causation_id: UUID | None = None
+    # Answers only.
     correlation_id: str | None = None
+
+    @classmethod
+    def to(cls, configuration: EffectiveConfiguration) -> "Reference":
+        """Refer to the configuration in force."""
+        return cls(config_version=configuration.version, causation_id=configuration.update_event_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +46,6 @@ class Author:
     gateway_id: str
     run: UUID
     boot_id: UUID
-    producer: str
-    site_file_digest: str
     streams: StreamTemplates
     clock: Clock
     new_id: Callable[[], UUID]
@@ -132,10 +137,7 @@ class Author:
         """Return an event's metadata as JSON text up to the position: `{…,"position":`. The outbox's writer ends it."""
         metadata = Metadata(
             schema_version=SCHEMA_VERSION,
-            producer=self.producer,
             run=self.run,
-            boot_id=self.boot_id,
-            site_file_digest=self.site_file_digest,
             config_version=None if reference is None else reference.config_version,
             causation_id=None if reference is None else reference.causation_id,
             correlation_id=None if reference is None else reference.correlation_id,

@@ -32,9 +32,8 @@ class EffectiveConfiguration:
     poll_interval_s: float
     points: Mapping[str, PointConfiguration]
     version: int = SITE_FILE_VERSION
-    # The DeviceConfigurationUpdated in force, and the $correlationId it carried; None at version 0.
+    # The DeviceConfigurationUpdated in force; None at version 0.
     update_event_id: UUID | None = None
-    correlation_id: str | None = None
 
 
 def site_file_configuration(device: DeviceSettings) -> EffectiveConfiguration:

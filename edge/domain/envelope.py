@@ -6,7 +6,7 @@ from uuid import UUID
 
 from edge.domain.clock import ClockState
 from edge.domain.event import EventType
-from edge.domain.json_form import Count, Digest, Identifier, JsonName, Time, Whole
+from edge.domain.json_form import Count, Identifier, JsonName, Time, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +37,18 @@ class Metadata:
     """What stands beside every event the gateway writes."""
 
     schema_version: Annotated[Count, "Version of this type's data."]
-    producer: Annotated[str, "Name and version of the program."]
-    run: Annotated[UUID, "One start of the daemon; sequences count within it."]
-    boot_id: Annotated[UUID, "One start of the machine."]
-    site_file_digest: Annotated[Digest, "The site file the gateway ran with."]
+    run: Annotated[
+        UUID, "One start of the daemon; sequences count within it. Its GatewayStarted and SiteFileLoaded tell the rest."
+    ]
     config_version: Annotated[
-        Whole | None, "Events about one device: version of the update in force; 0 = the site file alone."
+        Whole | None,
+        "Events about one device: version of the update in force, whose settings the device's DeviceDescribed with this"
+        " version tells; 0 = the site file alone.",
     ] = None
     causation_id: Annotated[
         UUID | None, JsonName("$causationId"), "The DeviceConfigurationUpdated in force, or the one answered."
     ] = None
-    correlation_id: Annotated[str | None, JsonName("$correlationId"), "Copied from that update."] = None
+    correlation_id: Annotated[str | None, JsonName("$correlationId"), "Answers only: copied from the update."] = None
     retry_of: Annotated[UUID | None, "The quarantined event that this one repeats."] = None
     # Last, for the outbox's writer adds it: see `Author.metadata`.
     position: Annotated[Whole, "Place in the gateway's outbox."]

@@ -54,10 +54,11 @@ class SensorReadingReceived(Source):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStarted(Fact):
-    """A run began. Its id and the machine's boot are in the metadata."""
+    """A run began. Its id is in the metadata, of this event and of all that follow in the run."""
 
     type: ClassVar = EventType.GATEWAY_STARTED
-    version: Annotated[str, "Of greenhouse-edge."]
+    producer: Annotated[str, "Name and version of the program: greenhouse-edge/0.1.0."]
+    boot_id: Annotated[UUID, "One start of the machine."]
     python: str
     sqlite: str
     system: Annotated[str, "The machine's: Linux 6.12.0 aarch64."]

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
-from edge import __version__
 from edge.domain.author import Author
 from edge.domain.clock import Clock
 from edge.domain.identifier import uuid7
@@ -26,8 +25,6 @@ def make_author(settings: Settings, clock: Clock) -> Author:
         gateway_id=settings.gateway_id,
         run=new_id(),
         boot_id=UUID(BOOT_ID_FILE.read_text(encoding="ascii").strip()),
-        producer=f"greenhouse-edge/{__version__}",
-        site_file_digest=settings.digest,
         streams=settings.streams,
         clock=clock,
         new_id=new_id,

@@ -27,7 +27,8 @@ def first_events(settings: Settings, author: Author, outbox: Outbox) -> list[Dra
 
 def _started(author: Author, outbox: Outbox) -> Draft:
     started = GatewayStarted(
-        version=__version__,
+        producer=f"greenhouse-edge/{__version__}",
+        boot_id=author.boot_id,
         python=platform.python_version(),
         sqlite=sqlite3.sqlite_version,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",

@@ -11,7 +11,7 @@ from edge.domain.configuration import EffectiveConfiguration, site_file_configur
 from edge.domain.event import Draft, EventType, Numbers
 from edge.domain.reading import Origin, Quality, Reading, Reason, bad
 from edge.domain.settings import ValueType
-from fakes.collect_site import BOOT_ID, RUN, author, device, point
+from fakes.collect_site import RUN, author, device, point
 
 MEASURED_AT_MS = 1_795_428_900_120
 
@@ -99,19 +99,14 @@ def test_metadata_names_the_configuration_the_sample_was_decoded_with() -> None:
         points=site_file_configuration(CLIMATE).points,
         version=7,
         update_event_id=update,
-        correlation_id="order-5",
     )
     drafted = draft({"air_temperature": Reading(value=21.4, unit="Cel")}, template(configuration=in_force))
     _, metadata = drafted.encode(Numbers(position=120_344, sequence=1))
     assert json.loads(metadata) == {
         "schemaVersion": 1,
-        "producer": "greenhouse-edge/0.0.0",
         "run": str(RUN),
-        "bootId": str(BOOT_ID),
-        "siteFileDigest": "sha256:" + "0" * 64,
         "configVersion": 7,
         "$causationId": str(update),
-        "$correlationId": "order-5",
         "position": 120_344,
     }
 

@@ -130,8 +130,6 @@ class Lives:
             gateway_id="north-1",
             run=run,
             boot_id=self.boot_id,
-            producer="greenhouse-edge/0.0.0",
-            site_file_digest="sha256:" + "0" * 64,
             streams=StreamTemplates(),
             clock=VirtualClock(self.clock_state),
             new_id=lambda: UUID(int=run.int ^ next(counter)),

@@ -89,8 +89,6 @@ def author(clock: Clock) -> Author:
         gateway_id="north-1",
         run=RUN,
         boot_id=BOOT_ID,
-        producer="greenhouse-edge/0.0.0",
-        site_file_digest="sha256:" + "0" * 64,
         streams=StreamTemplates(),
         clock=clock,
         new_id=lambda: UUID(int=next(counter)),

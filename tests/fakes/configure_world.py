@@ -224,8 +224,6 @@ class World:
                 gateway_id="north-1",
                 run=run,
                 boot_id=uuid4(),
-                producer="greenhouse-edge/0",
-                site_file_digest=DIGEST,
                 streams=self.settings.streams,
                 clock=VirtualClock(error_ms=self.clock_error_ms),
                 new_id=uuid4,

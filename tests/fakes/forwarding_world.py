@@ -116,7 +116,7 @@ class Life:
             )
             draft = self.author.control(applied, reference=Reference(config_version=1, causation_id=update_id))
         else:
-            loaded = SiteFileLoaded(file="site.toml", digest=self.author.site_file_digest, devices=())
+            loaded = SiteFileLoaded(file="site.toml", digest="sha256:" + "0" * 64, devices=())
             draft = replace(self.author.control(loaded), stream=stream)
         self.world.intended[draft.event_id] = stream
         return draft
@@ -274,8 +274,6 @@ class World:
             gateway_id=GATEWAY,
             run=self.new_id(),
             boot_id=UUID(int=0),
-            producer="simulation",
-            site_file_digest="sha256:" + "0" * 64,
             streams=StreamTemplates(),
             clock=clock,
             new_id=self.new_id,

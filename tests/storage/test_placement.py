@@ -117,8 +117,6 @@ def author(templates: StreamTemplates | None = None) -> Author:
         gateway_id="g",
         run=UUID(int=1),
         boot_id=UUID(int=2),
-        producer="test",
-        site_file_digest="sha256:0",
         streams=templates or StreamTemplates(),
         clock=VirtualClock(),
         new_id=uuid4,
