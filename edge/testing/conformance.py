@@ -168,6 +168,12 @@ class DriverConformance:
         await self.opened_in_vain(self.made())
 
     @claim
+    async def test_what_is_closed_is_free_to_be_opened(self) -> None:
+        driver = self.made()
+        for _ in range(3):
+            await _opened_and_closed(driver)
+
+    @claim
     async def test_a_cancelled_opening_can_be_tried_again(self) -> None:
         driver = self.made()
         for turns in TURNS:

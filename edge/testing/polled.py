@@ -34,6 +34,9 @@ class PolledDriverConformance(DriverConformance):
         """Let a device answer that its sensor does not work."""
         not_shown("fail_sensor")
 
+    def test_the_kind_is_polled(self) -> None:
+        must(self.kind.max_silence_s is None, "max_silence_s of a kind is for devices that speak when they like")
+
     @claim
     async def test_a_sample_holds_what_the_device_shows(self) -> None:
         driver = self.polled()

@@ -28,6 +28,9 @@ class PushedDriverConformance(DriverConformance):
         """Let a device say its values once."""
         not_shown("speak")
 
+    def test_the_kind_says_after_which_silence_a_device_is_lost(self) -> None:
+        must(self.kind.max_silence_s is not None, "without max_silence_s, devices of this kind count as polled")
+
     @claim
     async def test_what_a_device_says_is_received(self) -> None:
         driver = self.pushed()

@@ -64,6 +64,9 @@ class Bus:
         text = "error" if device_id in self.failed else text
         self.arrived.append((device_id, "??" if device_id in self.babbling else text))
 
+    def release(self) -> None:
+        self.is_taken = False
+
     def mend(self) -> None:
         self.is_cut = False
         for troubled in (self.silent, self.babbling, self.failed):
@@ -107,7 +110,10 @@ class OnBus:
             self.was_opened = True
             yield
         finally:
-            bus.is_taken = False
+            if self.mood("closes a moment later"):
+                asyncio.get_running_loop().call_later(0.05, bus.release)
+            else:
+                bus.release()
             if self.mood("does not close"):
                 await asyncio.sleep(60)
 
@@ -221,5 +227,6 @@ def kind_of(bus: Bus, driver: type[PolledOnBus | PushedOnBus]) -> DriverKind:
         create=create,
         decode=decode,
         cautions=cautions,
+        max_silence_s=60.0 if (driver is PushedOnBus) != (bus.mood == "is taken for the other kind") else None,
         api=2 if bus.mood == "is for another gateway" else 1,
     )

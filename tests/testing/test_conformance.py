@@ -89,12 +89,14 @@ BOTH = [
     ("warns of a device that is not there", "what_is_said_of_a_connection_names_its_devices", "hot"),
     ("decodes what it does not know", "what_cannot_be_decoded_is_refused", "its point has the unit 'Cel'"),
     ("raises what the system raised", "a_transport_that_is_away_is_a_lost_connection", "/dev/bus"),
+    ("closes a moment later", "what_is_closed_is_free_to_be_opened", "the bus is away"),
     ("keeps the port when it is cancelled", "a_cancelled_opening_can_be_tried_again", "the bus is away"),
     ("does not close", "a_cancelled_opening_can_be_tried_again", "has not ended after 2 s"),
     ("forgets the unit", "values_are_converted_into_the_canonical_unit", "with its point's conversion it is"),
     ("never comes back", "a_transport_that_was_lost_is_opened_again", "the driver does not"),
 ]
 POLLED = [
+    ("is taken for the other kind", "the_kind_is_polled", "for devices that speak when they like"),
     ("names the wrong unit", "a_sample_holds_what_the_device_shows", "its point has the unit 'Cel'"),
     ("names no device", "a_sample_holds_what_the_device_shows", "the sample is of 'bus'"),
     ("names points of its own", "a_sample_holds_what_the_device_shows", "has no point 'temperature'"),
@@ -113,6 +115,7 @@ POLLED = [
     ("blocks", "a_poll_leaves_the_loop_to_others", "keeps the loop from all other connections"),
 ]
 PUSHED = [
+    ("is taken for the other kind", "the_kind_says_after_which_silence_a_device_is_lost", "count as polled"),
     ("names the wrong unit", "what_a_device_says_is_received", "its point has the unit 'Cel'"),
     ("forgets the unit", "what_a_device_says_is_received", "the driver says 86.0"),
     ("acknowledges to a closed bus", "samples_may_be_accepted_after_closing", "the socket is closed"),

@@ -47,3 +47,6 @@ class TestPushed(Simulated, PushedDriverConformance):
 
     async def speak(self, device_id: str) -> None:
         """Its devices speak in turn, without being told."""
+
+    def test_the_kind_says_after_which_silence_a_device_is_lost(self) -> None:
+        """Its kind is polled; that it can push is for tests of ours."""
