@@ -71,6 +71,7 @@ class Intake:
             draft = in_force.template.draft(
                 to_report,
                 measured_at_ms=measured_at_ms,
+                is_device_time=sample.measured_at_ms is not None,
                 origin=sample.origin if repeat_of is None else Origin.REDELIVERED,
                 repeat_of=repeat_of,
                 source_key=sample.source_key,

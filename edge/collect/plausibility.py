@@ -6,19 +6,23 @@ from edge.domain.configuration import PointConfiguration
 from edge.domain.reading import Quality, Reading, Reason, bad
 from edge.domain.settings import PointSettings, ValueType
 
-# 0.1 + 0.2 is 0.30000000000000004, and a grower who corrects 21.4 by -0.3 wants 21.1. Gain and offset cost a few units
-# in the last place of the largest number that takes part, at most about 1e-15 of it. So the result is rounded to 14
-# digits, counted from that number's first digit (a small difference of two large numbers has no more true digits than
-# they had). No sensor gives 14 digits; the largest counters have 13.
-SIGNIFICANT_DIGITS = 14
+# 0.1 + 0.2 is 0.30000000000000004, and a grower who corrects 21.4 by -0.3 wants 21.1. A driver's scale makes such noise,
+# too (0.001 * 100100), so a number is rounded to 12 digits before it is looked at. Gain and offset cost a few units in the
+# last place of the largest number that takes part, so their result is rounded to 12 digits, counted from that number's
+# first digit: a small difference of two large numbers has no more true digits than they had. No sensor gives 12 digits. A
+# counter with more is a whole number, which is not rounded unless it is corrected.
+SIGNIFICANT_DIGITS = 12
 
 
 def judge(reading: Reading, point: PointSettings, configuration: PointConfiguration) -> Reading:
-    """Check a reading against its point's range, then correct it. What is not a number passes untouched."""
+    """Round a reading, check it against its point's range, then correct it. What is not a number passes untouched."""
     value = reading.value
     if point.type is not ValueType.NUMBER or value is None:
         return reading
     assert not isinstance(value, str)
+    if type(value) is float:
+        # An f-string is slower; this is done for each reading of each sample.
+        value = float("%.12g" % value)  # noqa: UP031
     quality, reason = reading.quality, reading.reason
     limits = point.range
     # What the driver doubts already keeps the driver's reason: it knows more than a range.
@@ -28,7 +32,7 @@ def judge(reading: Reading, point: PointSettings, configuration: PointConfigurat
         value = corrected(value, gain=configuration.gain, offset=configuration.offset)
         if not math.isfinite(value):
             return bad(Reason.SENSOR_FAULT, reading.unit)
-    elif quality is reading.quality:
+    elif quality is reading.quality and value == reading.value:
         return reading
     return Reading(value=value, unit=reading.unit, quality=quality, reason=reason)
 

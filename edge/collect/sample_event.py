@@ -14,6 +14,7 @@ from edge.domain.event import Draft, EventType, Numbers
 from edge.domain.reading import Origin, Quality, Reading
 from edge.domain.settings import DeviceSettings
 
+_DEVICE_TIME = '","timeSource":"device'
 _SYNCHRONIZED = f'","clock":"{ClockState.SYNCHRONIZED.value}","origin":"'
 
 
@@ -39,6 +40,7 @@ class SampleTemplate:
         *,
         measured_at_ms: int,
         origin: Origin,
+        is_device_time: bool = False,
         repeat_of: UUID | None = None,
         source_key: bytes = b"",
         delivery: bytes = b"",
@@ -56,7 +58,8 @@ class SampleTemplate:
         if not parts:
             return None
         said = origin.value if repeat_of is None else f'{origin.value}","repeatOf":"{repeat_of}'
-        before = f"{self._head}{_time_text(measured_at_ms)}{self._clock_text()}{said}"
+        source = _DEVICE_TIME if is_device_time else ""
+        before = f"{self._head}{_time_text(measured_at_ms)}{source}{self._clock_text()}{said}"
         return Draft(
             stream=self._stream,
             event_id=self._new_id(),

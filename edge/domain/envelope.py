@@ -16,9 +16,10 @@ class Source:
     site_id: Annotated[Identifier, "The greenhouse."]
     gateway_id: Annotated[Identifier, "The daemon at it; the site's id unless two boxes share a site."]
     clock: Annotated[ClockState, "Whether the box's wall time could be believed when it wrote this."]
-    uptime_ms: Annotated[Whole | None, "Milliseconds since the box booted; there when the clock is unsynchronized."] = (
-        None
-    )
+    uptime_ms: Annotated[
+        Whole | None,
+        "Milliseconds from the box's boot to the moment when this was recorded; there when the clock is unsynchronized.",
+    ] = None
 
     def __post_init__(self) -> None:
         if self.clock is ClockState.UNSYNCHRONIZED and self.uptime_ms is None:

@@ -29,7 +29,16 @@ class SensorReadingReceived(Source):
     """One sample of one device: one time, one or more points. A point that is missing was not reported, never bad."""
 
     device_id: Identifier
-    measured_at: Time
+    measured_at: Annotated[
+        Time,
+        "When it was measured: the time that the payload gives where timeSource says so, else the gateway's wall time"
+        " when it had the answer or the message.",
+    ]
+    time_source: Annotated[
+        Literal["device"] | None,
+        "There where measuredAt is the payload's own time: it follows another clock than the gateway's, and clock and"
+        " uptimeMs say nothing of it.",
+    ] = None
     origin: Annotated[
         Origin,
         "Measured now, back-filled by the device, retained by a broker, or redelivered: sent again by a broker that had"

@@ -26,7 +26,7 @@ def reading(value: float, reason: Reason | None = None) -> Reading:
         (0.1, 1.0, 0.2, 0.3),
         (1.1, 1.1, 0.0, 1.21),
         (1_000_000.1, 1.0, -1_000_000.0, 0.1),
-        (123_456_789_012.3, 1.0, 0.1, 123_456_789_012.4),
+        (12_345_678_901.2, 1.0, 0.1, 12_345_678_901.3),
         (20, 1.0, 0.5, 20.5),
         (0.3, -1.0, 0.3, 0.0),
         (0.0, 1.0, 0.0, 0.0),
@@ -53,7 +53,27 @@ def test_rounding_changes_less_than_any_sensor_shows(value: float, gain: float, 
     plain = gain * value + offset
     result = corrected(value, gain=gain, offset=offset)
     largest = max(abs(gain * value), abs(offset))
-    assert result == plain or abs(result - plain) <= 1e-13 * largest
+    assert result == plain or abs(result - plain) <= 1e-11 * largest
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.001 * 100_100, 100.1),
+        (21.4, 21.4),
+        (-1 / 3, -0.333333333333),
+        (1.7976931348623157e308, 1.79769313486e308),
+        (1_234_567_890_123_456, 1_234_567_890_123_456),
+    ],
+)
+def test_a_number_with_a_fraction_is_rounded_to_12_digits(value: float, expected: float) -> None:
+    judged = judge(reading(value), point(range=None), UNCHANGED)
+    assert repr(judged.value) == repr(expected)
+    assert (judged.unit, judged.quality, judged.reason) == ("Cel", Quality.GOOD, None)
+
+
+def test_the_noise_of_a_scale_puts_no_value_out_of_range() -> None:
+    assert judge(reading(100.10000000000001), point(range=Range(low=0, high=100.1)), UNCHANGED) == reading(100.1)
 
 
 def test_a_value_out_of_range_is_uncertain_and_kept() -> None:

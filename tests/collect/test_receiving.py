@@ -218,6 +218,7 @@ def test_history_neither_hides_in_the_deadband_nor_becomes_the_latest() -> None:
     work = collect((broker("a", deadband=0.5), driver), story=story)
     assert [event.data["origin"] for event in work.outbox.samples()] == ["live", "history", "history"]
     assert work.outbox.samples()[1].data["measuredAt"] == "2026-11-18T11:06:40.000Z"
+    assert [event.data.get("timeSource") for event in work.outbox.samples()] == [None, "device", "device"]
     assert work.fleet.status().devices[0].readings["air_temperature"].value == 20.1
 
 

@@ -6,9 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.collect.sample_event import SampleTemplate
+from edge.contract.model import read_written
 from edge.domain.clock import ClockState
 from edge.domain.configuration import EffectiveConfiguration, site_file_configuration
+from edge.domain.envelope import Metadata
 from edge.domain.event import Draft, EventType, Numbers
+from edge.domain.facts import SensorReadingReceived
+from edge.domain.json_form import json_of
 from edge.domain.reading import Origin, Quality, Reading, Reason, bad
 from edge.domain.settings import ValueType
 from fakes.collect_site import RUN, author, device, point
@@ -88,6 +92,40 @@ def test_an_unsynchronized_clock_says_so_and_gives_the_uptime() -> None:
     fields = json.loads(data)
     assert list(fields)[3:7] == ["measuredAt", "clock", "uptimeMs", "origin"]
     assert (fields["clock"], fields["uptimeMs"]) == ("unsynchronized", 812_345)
+
+
+def test_the_payloads_own_time_is_said_to_be_the_devices() -> None:
+    readings = {"air_temperature": Reading(value=21.4, unit="Cel")}
+    drafted = template().draft(readings, measured_at_ms=MEASURED_AT_MS, origin=Origin.LIVE, is_device_time=True)
+    assert drafted is not None
+    fields = json.loads(drafted.encode(Numbers(position=1, sequence=1))[0])
+    assert list(fields)[3:6] == ["measuredAt", "timeSource", "clock"]
+    assert (fields["timeSource"], fields["clock"]) == ("device", "synchronized")
+
+
+@pytest.mark.parametrize("state", list(ClockState))
+@pytest.mark.parametrize("previous", [None, (UUID(int=3), 99)])
+@pytest.mark.parametrize("repeat_of", [None, UUID(int=4)])
+@pytest.mark.parametrize("is_device_time", [False, True])
+def test_what_is_put_together_by_hand_is_what_the_contract_says(
+    state: ClockState, previous: tuple[UUID, int] | None, repeat_of: UUID | None, *, is_device_time: bool
+) -> None:
+    readings = {
+        "air_temperature": Reading(value=21.4, unit="Cel"),
+        "relative_humidity": bad(Reason.SENSOR_FAULT, "%"),
+        "vent": Reading(value="open", unit=None, quality=Quality.UNCERTAIN, reason=Reason.STALE),
+    }
+    drafted = template(FixedClock(state)).draft(
+        readings,
+        measured_at_ms=MEASURED_AT_MS,
+        is_device_time=is_device_time,
+        origin=Origin.LIVE if repeat_of is None else Origin.REDELIVERED,
+        repeat_of=repeat_of,
+    )
+    assert drafted is not None
+    data, metadata = drafted.encode(Numbers(position=1, sequence=7, previous=previous))
+    assert json_of(read_written(SensorReadingReceived, json.loads(data))) == json.loads(data)
+    assert json_of(read_written(Metadata, json.loads(metadata))) == json.loads(metadata)
 
 
 def test_metadata_names_the_configuration_the_sample_was_decoded_with() -> None:
