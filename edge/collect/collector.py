@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from edge.collect.adoption import Adoption, Registrar
 from edge.collect.connection import ConnectionState
@@ -19,6 +20,15 @@ from edge.domain.clock import Clock
 from edge.domain.driver import Driver, GroupDriver, PolledDriver, PushedDriver
 from edge.domain.settings import ConnectionSettings
 from edge.storage.entries import Keyed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Works:
+    """What a collector is made of, from its first run on."""
+
+    owner: Polling | Receiving
+    outcomes: Outcomes
+    watch: CallWatch
 
 
 class Collector:
@@ -48,9 +58,31 @@ class Collector:
         self._registrar = registrar
         # What earlier runs accepted and may be sent again, the oldest first.
         self._accepted = accepted
+        self._works: _Works | None = None
 
     async def run(self) -> None:
-        """Collect for ever; ends by cancellation only."""
+        """Collect for ever; ends by cancellation only, after which it may be run again."""
+        if self._works is None:
+            self._works = self._set_up()
+        works = self._works
+        self._fleet.attach(self._settings.id, works.owner.configured)
+        works.outcomes.begin()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(works.watch.run(), name=f"watch-{self._settings.id}")
+                await works.owner.run()
+        finally:
+            # The writer still takes what is offered now: what was refused does not go untold.
+            works.outcomes.catch_up(self._clock.monotonic_s(), is_last=True)
+
+    async def tell_rest(self) -> None:
+        """Return when all is told that happened while it ran: the outbox may have been full when it ended."""
+        outcomes = None if self._works is None else self._works.outcomes
+        while outcomes is not None and (wait_s := outcomes.catch_up_s) is not None:
+            outcomes.catch_up(self._clock.monotonic_s(), is_last=True)
+            await asyncio.sleep(wait_s)
+
+    def _set_up(self) -> "_Works":
         connection = self._fleet.connection(self._settings.id)
         devices = self._fleet.devices(self._settings.id)
         outcomes = Outcomes(connection, devices, ControlEvents(self._outbox, self._author), self._author)
@@ -59,19 +91,10 @@ class Collector:
         # A third party's class that can do both is asked: it then speaks only when it is.
         if isinstance(self._driver, PolledDriver):
             owner = self._polling(self._driver, connection, devices, outcomes, watch)
-            connection.poll_now = owner.poll_now
         else:
             owner = self._receiving(self._driver, connection, devices, outcomes, watch)
             owner.adoption = self._adoption(owner)
-        self._fleet.attach(self._settings.id, owner.configured)
-        outcomes.begin()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(watch.run(), name=f"watch-{self._settings.id}")
-                await owner.run()
-        finally:
-            # The writer still takes what is offered now: what was refused does not go untold.
-            outcomes.catch_up(self._clock.monotonic_s(), is_last=True)
+        return _Works(owner=owner, outcomes=outcomes, watch=watch)
 
     def _polling(
         self,

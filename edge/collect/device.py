@@ -74,6 +74,7 @@ class DeviceState:
         connection_id: str,
         lost_since: Moment | None = None,
         has_alarm: bool = False,
+        counters: Counters | None = None,
     ) -> None:
         self._author = author
         self.id = settings.id
@@ -83,7 +84,7 @@ class DeviceState:
         self.availability = Availability(is_lost=lost_since is not None)
         # Since when it is lost, as the event says that told it, maybe in an earlier run.
         self.lost_since = lost_since
-        self.counters = Counters()
+        self.counters = Counters() if counters is None else counters
         # Faults of the driver in a row.
         self.faults = 0
         # An alarm is open for a fault, from the first until the device is good again; raised in this run or an earlier one.

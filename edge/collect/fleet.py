@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from edge.collect.connection import ConnectionState
 from edge.collect.control_events import connection_fault, device_fault, lost_since, stalls_told
-from edge.collect.device import DeviceState
+from edge.collect.device import Counters, DeviceState
 from edge.collect.status import FleetStatus, Progress, connection_status, device_status
 from edge.domain.author import Author
 from edge.domain.configuration import EffectiveConfiguration
@@ -29,19 +29,16 @@ class Fleet:
         self._clock = author.clock
         # What earlier runs left open, at first; a device that joins later may have been lost before.
         self._alarms = OpenAlarms() if alarms is None else alarms
-        self._connections = {
-            connection.id: ConnectionState(
-                connection.id,
-                has_alarm=connection_fault(connection.id) in self._alarms,
-                stalls_told=stalls_told(self._alarms, connection.id),
-            )
-            for connection in connections
-        }
-        self._devices = {
-            device.id: self._state(device, configurations[device.id], connection_id=connection.id)
-            for connection in connections
-            for device in connection.devices
-        }
+        self._connections: dict[str, ConnectionState] = {}
+        self._devices: dict[str, DeviceState] = {}
+        # Of every connection that there was in this run: one that comes back takes its old place in the status.
+        self._places: dict[str, int] = {}
+        # Of every device that there was in this run.
+        self._counters: dict[str, Counters] = {}
+        for connection in connections:
+            self.enter(connection.id)
+            for device in connection.devices:
+                self.join(device, configurations[device.id], connection_id=connection.id)
 
     def _state(
         self, device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str
@@ -53,11 +50,14 @@ class Fleet:
             connection_id=connection_id,
             lost_since=lost_since(self._alarms, device.id),
             has_alarm=device_fault(device.id) in self._alarms,
+            counters=self._counters.setdefault(device.id, Counters()),
         )
 
     def configure(self, configuration: EffectiveConfiguration) -> None:
-        """Put a configuration into force. Only this device notices."""
-        self._devices[configuration.device_id].configure(configuration)
+        """Put a configuration into force. Only this device notices; one that has left takes it up when it joins again."""
+        state = self._devices.get(configuration.device_id)
+        if state is not None:
+            state.configure(configuration)
 
     def configuration(self, device_id: str) -> EffectiveConfiguration:
         """Return what is in force. Raises KeyError for an unknown device."""
@@ -80,10 +80,25 @@ class Fleet:
         """Return what is known of a device. Raises KeyError for an unknown one."""
         return self._devices[device_id]
 
+    def enter(self, connection_id: str) -> None:
+        """Take on a connection; its devices join afterwards."""
+        assert connection_id not in self._connections, "a connection leaves before it enters again"
+        self._places.setdefault(connection_id, len(self._places))
+        self._connections[connection_id] = ConnectionState(
+            connection_id,
+            has_alarm=connection_fault(connection_id) in self._alarms,
+            stalls_told=stalls_told(self._alarms, connection_id),
+        )
+
     def join(self, device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str) -> None:
-        """Take on a device that a group has adopted."""
-        assert device.id not in self._devices, "the registrar looks first, and nobody is between"
+        """Take on a device of a connection: one of the site file, or one that a group has adopted."""
+        assert device.id not in self._devices, "who lets a device join has looked, and nobody was between"
         self._devices[device.id] = self._state(device, configuration, connection_id=connection_id)
+
+    def leave(self, connection_id: str) -> None:
+        """Forget a connection and its devices. Their collector has ended before."""
+        del self._connections[connection_id]
+        self._devices = {state.id: state for state in self._devices.values() if state.connection_id != connection_id}
 
     def latest(self, device_id: str, point_id: str) -> LatestReading | None:
         """Return a point's newest reading, for a driver that needs it in a question to another device.
@@ -112,11 +127,14 @@ class Fleet:
     def status(self) -> FleetStatus:
         """Take a snapshot of everything."""
         now_s = self._clock.monotonic_s()
+        devices = sorted(self._devices.values(), key=lambda state: self._places[state.connection_id])
         return FleetStatus(
-            connections=tuple(connection_status(state, now_s) for state in self._connections.values()),
-            devices=tuple(
-                device_status(state, self._connections[state.connection_id], now_s) for state in self._devices.values()
+            connections=tuple(
+                connection_status(self._connections[connection_id], now_s)
+                for connection_id in self._places
+                if connection_id in self._connections
             ),
+            devices=tuple(device_status(state, self._connections[state.connection_id], now_s) for state in devices),
         )
 
     def progress(self) -> tuple[Progress, ...]:

@@ -32,9 +32,7 @@ async def _read(fleet: Fleet, state: DeviceState, timeout_s: float) -> Told:
         return Told(error="is disabled by its configuration")
     connection = fleet.connection(state.connection_id)
     if connection.poll_now is None:
-        if state.heard_s is None:
-            return Told(error="has said nothing yet since the start")
-        return Told(readings=state.published_readings())
+        return _said_last(state)
     heard_s = state.heard_s
     try:
         async with asyncio.timeout(timeout_s):
@@ -45,4 +43,12 @@ async def _read(fleet: Fleet, state: DeviceState, timeout_s: float) -> Told:
         return Told(error=f"was not reached within {timeout_s:g} s: {why}")
     if state.heard_s == heard_s:
         return Told(error=state.last_error or "gave no sample")
+    return Told(readings=state.published_readings())
+
+
+def _said_last(state: DeviceState) -> Told:
+    if state.settings.is_polled:
+        return Told(error="is not polled: its connection is stopped")
+    if state.heard_s is None:
+        return Told(error="has said nothing yet since the start")
     return Told(readings=state.published_readings())

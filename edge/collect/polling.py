@@ -68,10 +68,15 @@ class Polling:
     async def run(self) -> None:
         """Poll for ever, whatever the driver does."""
         self._start()
-        while True:
-            fault = await until_cancelled_inside(self._poll_for_ever, self._connection.id)
-            self._outcomes.connection_faulted(fault)
-            await self._wait_to_open(ConnectionLost(str(fault)))
+        self._connection.poll_now = self.poll_now
+        try:
+            while True:
+                fault = await until_cancelled_inside(self._poll_for_ever, self._connection.id)
+                self._outcomes.connection_faulted(fault)
+                await self._wait_to_open(ConnectionLost(str(fault)))
+        finally:
+            self._connection.poll_now = None
+            self._answer_all()
 
     async def _poll_for_ever(self) -> None:
         """Open the transport, poll until it is lost, open it again."""
@@ -143,6 +148,13 @@ class Polling:
         asked = self._asked.pop(state.id, None)
         if asked is not None and not asked.done():
             asked.set_result(None)
+
+    def _answer_all(self) -> None:
+        """Let go of all who wait: nothing is polled any more."""
+        asked, self._asked = self._asked, {}
+        for each in asked.values():
+            if not each.done():
+                each.set_result(None)
 
     def _hold_s(self, state: DeviceState, started_s: float) -> float:
         others = [other for other in self._devices.values() if other.is_enabled and other is not state]

@@ -114,8 +114,8 @@ class Receiving:
 
     async def run(self) -> None:
         """Receive, and watch for silence beside it."""
-        now_s = self._clock.monotonic_s()
-        self._listening_since_s = dict.fromkeys(self._devices, now_s)
+        self._ledger, self._is_paused = Ledger(self._acknowledge), False
+        self._listen_anew()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receive_anew(), name=f"receive-{self._connection.id}")
             tasks.create_task(self._watch_silence(), name=f"silence-{self._connection.id}")

@@ -1,6 +1,6 @@
 """Says what is in force: DeviceDescribed when its content has changed, and the alarm for what is not usable any more."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -70,6 +70,13 @@ class Announcer:
         await self._write_description(transaction, device, configuration, connection_id, said)
         await self._write_alarm(transaction, configuration, found.mistakes, said)
         transaction.on_commit(partial(self._fleet.join, device, configuration, connection_id=connection_id))
+
+    async def retire(self, transaction: OutboxTransaction, device_ids: Collection[str]) -> None:
+        """Say of devices that they are none any more, as far as they were described."""
+        said = await _load_said(transaction)
+        for device_id in said.devices():
+            if device_id in device_ids:
+                await self._retire(transaction, device_id, said.alarms_of(device_id))
 
     async def _retire(self, transaction: OutboxTransaction, device_id: str, alarms: Iterable[OpenAlarm]) -> None:
         """Say of a device that was described that it is none any more. How it was run is kept, should it come back.

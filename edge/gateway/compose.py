@@ -18,7 +18,7 @@ from edge.event_store.client import open_event_store
 from edge.forward.forwarder import Forwarder
 from edge.gateway.author import make_author
 from edge.gateway.components import Gateway
-from edge.gateway.connections import Connections, make_collectors, make_drivers
+from edge.gateway.connections import Connections
 from edge.gateway.requests import answering_requests
 from edge.operate.clock import SystemClock
 from edge.settings.credentials import CredentialMissing
@@ -111,12 +111,7 @@ async def _connections(
     configurator: Configurator,
     find_credential: FindCredential,
 ) -> Connections:
-    drivers = make_drivers(settings.connections, _driver_context(settings, fleet, find_credential))
     announcer = Announcer(outbox=outbox, author=author, fleet=fleet)
-    registrar = Registrar(outbox=outbox, author=author, fleet=fleet, announcer=announcer)
-    collectors = await make_collectors(
-        settings.connections, drivers, fleet=fleet, outbox=outbox, author=author, registrar=registrar
-    )
 
     async def before_first_poll() -> None:
         # A new file knows no configuration until the event store has told it: no sample is to say otherwise. Any other
@@ -124,7 +119,18 @@ async def _connections(
         if outbox.previous_run is None:
             await configurator.first_look()
 
-    return Connections(collectors, before_first_poll=before_first_poll)
+    connections = Connections(
+        settings,
+        fleet=fleet,
+        outbox=outbox,
+        author=author,
+        announcer=announcer,
+        registrar=Registrar(outbox=outbox, author=author, fleet=fleet, announcer=announcer),
+        context=_driver_context(settings, fleet, find_credential),
+        before_first_poll=before_first_poll,
+    )
+    await connections.prepare()
+    return connections
 
 
 def _driver_context(settings: Settings, fleet: Fleet, find_credential: FindCredential) -> DriverContext:

@@ -2,10 +2,10 @@
 
 import platform
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from edge import __version__
-from edge.domain.alarm import AlarmIdentity, AlarmKind
+from edge.domain.alarm import AlarmIdentity, AlarmKind, OpenAlarm
 from edge.domain.author import Author
 from edge.domain.event import Draft
 from edge.domain.facts import GatewayStarted, LoadedDevice, SiteFileLoaded
@@ -21,7 +21,7 @@ def first_events(settings: Settings, author: Author, outbox: Outbox) -> list[Dra
         _started(author, outbox),
         _site_file_loaded(settings, author),
         *_damage_found(author, outbox.damage, outbox.alarms),
-        *_without_connection(author, settings.connections, outbox.alarms),
+        *alarms_without_place(author, settings.connections, outbox.alarms),
     ]
 
 
@@ -55,7 +55,9 @@ def _damage_found(author: Author, damage: Sequence[Damage], alarms: OpenAlarms) 
     ]
 
 
-def _without_connection(author: Author, connections: Sequence[ConnectionSettings], alarms: OpenAlarms) -> list[Draft]:
+def alarms_without_place(
+    author: Author, connections: Sequence[ConnectionSettings], alarms: Iterable[OpenAlarm]
+) -> list[Draft]:
     """Clear the alarms of what is not behind a connection any more: nothing comes through it that would."""
     places = {
         (connection.id, device_id)
