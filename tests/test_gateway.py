@@ -13,6 +13,7 @@ import pytest
 
 import edge.gateway.compose
 import edge.gateway.connections
+from edge.configure.following import FollowingState
 from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.backoff import Backoff
 from edge.domain.driver import Driver, DriverContext, DriverKind, DriverMisconfigured
@@ -266,8 +267,10 @@ async def test_a_subscription_that_ends_has_the_forwarder_look_whether_the_store
     drivers: Drivers, tmp_path: Path, store: FakeEventStore
 ) -> None:
     # Nothing that would be sent later, and would show it as well.
-    async with running(replace(site(tmp_path), connections=())):
+    async with running(replace(site(tmp_path), connections=())) as gateway:
         await stands(store, EventType.SITE_FILE_LOADED)
+        following = gateway.configurator.status
+        await until_true(lambda: following().state is FollowingState.FOLLOWING, "the subscription")
         store.restore({})
         await stands(store, EventType.EVENT_STORE_RESTORED)
         await stands(store, EventType.SITE_FILE_LOADED)
