@@ -28,7 +28,7 @@ def mistakes(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
 
 def cautions(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
     """Say what is allowed and yet fails in the field."""
-    from drivers.modbus.bus_load import bus_load_cautions  # noqa: PLC0415 - only `check` asks
+    from drivers.modbus.line_time import bus_load_cautions  # noqa: PLC0415 - only `check` asks
 
     yield from bus_load_cautions(connection)
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import chain
 
-from drivers.decoders.json_path import MISSING, ROOT, JsonPath, key_path, parse_path
-from drivers.decoders.payload import JsonValue, PayloadMalformed
-from drivers.decoders.values import Raw, ValueCodec
-from drivers.mqtt.availability import AvailabilityWords
+from drivers.decoders.json_path import MISSING, ROOT, JsonPath, Missing, key_path, parse_path
+from drivers.decoders.payload import JsonValue, PayloadMalformed, json_in, text_in
+from drivers.decoders.values import Raw, ValueCodec, text_of
 from drivers.mqtt.contents import Message, Part, PayloadReader
-from drivers.mqtt.options import TOPIC_PLACE, MqttDeviceOptions, MqttPointOptions
-from drivers.mqtt.topics import NAME_AT_ANY_DEPTH, matches, topic_pattern
+from drivers.mqtt.options import TOPIC_PLACE, AvailabilityTopic, MqttDeviceOptions, MqttPointOptions
+from drivers.mqtt.topics import ALL_LEVELS, NAME_AT_ANY_DEPTH, ONE_LEVEL, matches, topic_pattern
 from edge.domain.reading import SOURCE_KEY_LENGTH_MAX, Origin, Reading, Reason, Sample
 from edge.domain.settings import DeviceSettings, PointSettings
 
@@ -44,6 +43,38 @@ class _Point:
 def _scalar(raw: JsonValue) -> Raw:
     """A list or an object is no value: a sensor fault, like null."""
     return None if isinstance(raw, list | dict) else raw
+
+
+class AvailabilityWords:
+    """One availability topic of one device: which of its words mean that the device is there."""
+
+    def __init__(self, topic: AvailabilityTopic, options: MqttDeviceOptions) -> None:
+        # The topic filter, resolved.
+        self.filter = options.resolved(topic.topic)
+        self._is_plain = ONE_LEVEL not in self.filter and ALL_LEVELS not in self.filter
+        self._path = parse_path(topic.path) if topic.path else ROOT
+        self._words = {**dict.fromkeys(topic.online, True), **dict.fromkeys(topic.offline, False)}
+
+    def read(self, topic: str, payload: bytes) -> bool | None:
+        """Return what a message says; None if it is of another topic, empty, or none of the words."""
+        if not payload or not self.covers(topic):
+            return None
+        try:
+            return self._words.get(self._word(payload))
+        except PayloadMalformed:
+            return None
+
+    def covers(self, topic: str) -> bool:
+        """Whether a message of this topic is one of these words."""
+        return topic == self.filter if self._is_plain else matches(self.filter, topic)
+
+    def _word(self, payload: bytes) -> str:
+        """Return the word: a bridge of another age writes it as text where a newer one writes JSON."""
+        text = text_in(payload)
+        if self._path.steps and text.startswith(("{", "[")):
+            value = self._path.find(json_in(payload))
+            return "" if isinstance(value, Missing | list | dict) else text_of(value)
+        return text
 
 
 class DeviceMessages:

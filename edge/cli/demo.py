@@ -192,7 +192,7 @@ def _screen(stage: Stage, children: tuple[Child, ...], status: Json, *, is_termi
         below.insert(0, "no MQTT: neither mosquitto nor this package's extra `demo` is installed"[:width])
     if status is None:
         return ["the daemon is starting …", *below]
-    from edge.cli.live_view import render
+    from edge.cli.status import render
 
     # What is to be copied is never cut; a long one takes two lines of the screen.
     taken = sum(1 + max(0, len(click.unstyle(line)) - 1) // width for line in below)

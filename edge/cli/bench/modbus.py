@@ -1,7 +1,12 @@
-"""Modbus/TCP as a greenhouse's gateway box offers it: many units behind one host, all polled on one connection."""
+"""Modbus/TCP as a greenhouse's gateway box offers it: many units behind one host, all polled on one connection.
+
+`python -m edge.cli.bench.modbus` is that host: it prints its port and serves until it is ended.
+"""
 
 import asyncio
 import math
+import struct
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,6 +29,9 @@ FLAT_OUT_S = 0.01
 WARM_UP_S = 1.0
 REPEATS = 5
 REPEAT_S = 3.0
+# Transaction, protocol, length, unit, function, address, count (Modbus messaging on TCP/IP, 3.1.3).
+_REQUEST = struct.Struct(">HHHBBHH")
+_ANSWER_HEAD = struct.Struct(">HHHBBB")
 
 _HEAD = """\
 [site]
@@ -78,7 +86,7 @@ class TimedDriver:
 
 async def measure(run: Run) -> Measured:
     """Measure modbus_points_per_s, modbus_cpu_s_per_1000, modbus_lateness_p99_s."""
-    async with peer_module(run.directory / "host.log", "edge.cli.bench.modbus_host") as port:
+    async with peer_module(run.directory / "host.log", "edge.cli.bench.modbus") as port:
         rates = await _flat_out(run, int(port))
         costs, late = await _at_its_interval(run, int(port))
     return {
@@ -152,3 +160,40 @@ def _site(port: int, interval_s: float) -> str:
     points = "".join(_POINT.format(index=index) for index in range(POINTS))
     units = "".join(_UNIT.format(unit=unit) + points for unit in range(1, UNITS + 1))
     return _HEAD.format(uri=NOWHERE, port=port, interval_s=interval_s) + units
+
+
+class Host(asyncio.Protocol):
+    """One connection to a host that costs next to nothing: every unit answers every read of registers at once."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember whom to answer."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request that is complete."""
+        assert self._transport is not None
+        self._received += data
+        while len(self._received) >= _REQUEST.size:
+            transaction, _, _, unit, function, address, count = _REQUEST.unpack_from(self._received)
+            self._received = self._received[_REQUEST.size :]
+            # Register n holds n, in tenths of something plausible.
+            registers = struct.pack(f">{count}H", *(100 + address + index for index in range(count)))
+            size = len(registers)
+            self._transport.write(_ANSWER_HEAD.pack(transaction, 0, 3 + size, unit, function, size) + registers)
+
+
+async def _serve() -> None:
+    server = await asyncio.get_running_loop().create_server(Host, "127.0.0.1", 0)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())

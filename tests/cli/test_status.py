@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import click
 import pytest
 
-from edge.cli.live_view import render
+from edge.cli.status import render
 from edge.domain.event import Json
 
 OUTBOX: Json = {

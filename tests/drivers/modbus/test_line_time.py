@@ -4,7 +4,7 @@ import pytest
 
 from drivers import driver_kind
 from drivers.decoders.modbus_point import StatusRule
-from drivers.modbus.bus_load import bus_load
+from drivers.modbus.line_time import bus_load
 from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions
 from edge.domain.settings import ConnectionSettings, DeviceSettings
 from fakes.modbus_site import device, on_line, point
