@@ -1,7 +1,12 @@
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
+
+# On a busy machine an example may take any time.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(autouse=True)
