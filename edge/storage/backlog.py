@@ -145,11 +145,11 @@ class Backlog:
             entries += piece
             size += sum(len(entry.data) + len(entry.metadata) for entry in piece)
             if size >= bytes_max:
-                return Page(entries, scanned_to, at_end=scanned_to >= through)
+                return Page(entries, scanned_to)
             position = scanned_to
             # A page may be many blocks; the wires are served in between.
             await asyncio.sleep(0)
-        return Page(entries, max(position, through), at_end=True)
+        return Page(entries, max(position, through))
 
     async def find(self, position: int) -> Identity | None:
         """Find which entry stands at a position, quarantined or not; None if it is not retained (or is damaged).
@@ -194,14 +194,6 @@ class Backlog:
             entries = [entry for row in rows for entry in self._control_entry(row)]
             yield [entry.position for entry in entries if entry.position not in quarantined]
             last = rows[-1][0]
-
-    async def oldest_position(self) -> int | None:
-        """Return the position of the oldest entry that is retained; None if there is none at all."""
-        row = await self._reader.fetch_one(
-            "SELECT min(position) FROM (SELECT min(position) AS position FROM control_entries"
-            " UNION ALL SELECT * FROM (SELECT first_position FROM blocks ORDER BY last_position LIMIT 1))"
-        )
-        return None if row is None or row[0] is None else int(row[0])
 
     async def _pieces(self, position: int, through: int) -> AsyncIterator[tuple[list[Entry], int]]:
         """Yield the entries of one block after the other, with the control entries that come before or among them."""

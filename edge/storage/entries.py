@@ -101,8 +101,6 @@ class Page(NamedTuple):
     entries: list[Entry]
     # Everything up to here was looked at; the next page starts after it.
     scanned_to: int
-    # There was nothing after it when the page was read.
-    at_end: bool
 
 
 class Block(NamedTuple):

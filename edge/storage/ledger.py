@@ -80,111 +80,40 @@ def begin_statements(run: UUID, *, now_ms: int, last_position: int) -> list[Stat
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
-    """The file's state at start, complete."""
-
-    last_position: int
-    streams: StreamNames
-    cursors: Cursors
-    last_samples: Mapping[str, LastSample]
-    alarms: OpenAlarms
-    # Earlier runs only.
-    runs: Runs
-    # How many entries are set aside.
-    quarantined: int
-    # How many blocks had to be decoded to know all this.
-    blocks_replayed: int
-
-
-async def recover(database: Database) -> Recovered:
-    """Read the cursors' row, then the entries that were committed after it was written.
-
-    If the row is lost, every retained block is decoded first (15 s a million entries, more on a Pi), and no stream has a
-    known revision: the forwarder adopts each and finds by the tail's metadata what had landed.
-    """
-    row = await _cursor_row(database)
-    cursors = Cursors(dict(row.streams), witness=row.witness)
-    samples = dict(row.devices)
-    last_position = max(row.position, await newest_position(database))
-    backlog = Backlog(database)
-    position = row.position
-    while position < last_position:
-        page = await backlog.read_after(position, through=last_position, bytes_max=REPLAY_BYTES_MAX)
-        cursors.note_committed(page.entries)
-        for entry in page.entries:
-            sample = sampled(entry)
-            if sample is not None:
-                samples[sample.device_id] = (sample.run, sample.sequence)
-        position = page.scanned_to
-    return Recovered(
-        last_position=last_position,
-        streams=StreamNames(
-            await load_streams(database),
-            named_elsewhere={*cursors.all(), *(number for number, *_ in await newest_control_places(database))},
-        ),
-        cursors=cursors,
-        last_samples=samples,
-        alarms=OpenAlarms(await load_open_alarms(database)),
-        runs=await load_runs(database, last_position),
-        quarantined=await count_quarantined(database),
-        blocks_replayed=backlog.blocks_decoded,
-    )
-
-
-async def begin_run(database: Database, recovered: Recovered, *, run: UUID, now_ms: int) -> None:
-    """Write down that a run has begun, and where the one before it ended: its last blocks say so only until they go."""
-    position = recovered.last_position
-    cursors = recovered.cursors
-    row = CursorRow(position=position, streams=cursors.all(), devices=recovered.last_samples, witness=cursors.witness)
-    await database.write([*begin_statements(run, now_ms=now_ms, last_position=position), cursor_statement(row)])
-
-
-async def _cursor_row(reader: Reader) -> CursorRow:
-    row = await reader.fetch_one(sql.CURSORS)
-    problem = "the row is missing"
-    if row is not None:
-        try:
-            return decode_cursor_row(*row)
-        except CursorRowDamaged as error:
-            problem = str(error)
-    if await reader.fetch_one(sql.ANY_RUN) is not None:
-        log.warning("cursors_lost", problem=problem)
-    return CursorRow()
-
-
-async def newest_position(reader: Reader) -> int:
-    """Return the highest position the tables know of. Retention may have taken its entry; the number stays used."""
-    found = await reader.fetch_one(sql.NEWEST_POSITION)
-    assert found is not None, "an aggregate gives one row"
-    return int(found[0])
-
-
 class Ledger:
     """Streams, cursors, counters and runs, and who wants to hear of commits."""
 
-    def __init__(self, recovered: Recovered, *, run: UUID) -> None:
+    def __init__(
+        self,
+        *,
+        run: UUID,
+        last_position: int,
+        streams: StreamNames,
+        cursors: Cursors,
+        last_samples: Mapping[str, LastSample],
+        alarms: OpenAlarms,
+        # Earlier runs only.
+        runs: Runs,
+        quarantined: int,
+        blocks_replayed: int,
+    ) -> None:
         self.run = run
-        self.streams = recovered.streams
-        self.cursors = recovered.cursors
-        self.alarms = recovered.alarms
+        self.streams = streams
+        self.cursors = cursors
+        self.alarms = alarms
         # How many entries are set aside; their positions stay in the file.
-        self.quarantined = recovered.quarantined
-        self.numbering = Numbering(
-            run=run,
-            last_position=recovered.last_position,
-            last_samples=recovered.last_samples,
-            streams=recovered.streams,
-        )
+        self.quarantined = quarantined
+        self.numbering = Numbering(run=run, last_position=last_position, last_samples=last_samples, streams=streams)
         # Everything up to here is on disk and may be read.
-        self.last_position = recovered.last_position
-        self.blocks_replayed = recovered.blocks_replayed
+        self.last_position = last_position
+        # How many blocks had to be decoded at start.
+        self.blocks_replayed = blocks_replayed
         self.entries_committed = 0
         self.commits = 0
         # The last run before this one that wrote something; None in a new file.
-        self.previous_run = next(reversed([*recovered.runs.last_positions]), None)
-        self._runs = recovered.runs
-        self._last_samples = dict(recovered.last_samples)
+        self.previous_run = next(reversed([*runs.last_positions]), None)
+        self._runs = runs
+        self._last_samples = dict(last_samples)
         self._listeners: list[Listener] = []
 
     def attach(self, listener: Listener) -> None:
@@ -226,3 +155,65 @@ class Ledger:
     def is_known(self, run: UUID, position: int) -> bool:
         """Whether this file gave that position in that run."""
         return 0 < position <= self.last_position if run == self.run else self._runs.is_known(run, position)
+
+
+async def recover(database: Database, *, run: UUID) -> Ledger:
+    """Read the cursors' row, then the entries that were committed after it was written.
+
+    If the row is lost, every retained block is decoded first (15 s a million entries, more on a Pi), and no stream has a
+    known revision: the forwarder adopts each and finds by the tail's metadata what had landed.
+    """
+    row = await _cursor_row(database)
+    cursors = Cursors(dict(row.streams), witness=row.witness)
+    samples = dict(row.devices)
+    last_position = max(row.position, await newest_position(database))
+    backlog = Backlog(database)
+    position = row.position
+    while position < last_position:
+        page = await backlog.read_after(position, through=last_position, bytes_max=REPLAY_BYTES_MAX)
+        cursors.note_committed(page.entries)
+        for entry in page.entries:
+            sample = sampled(entry)
+            if sample is not None:
+                samples[sample.device_id] = (sample.run, sample.sequence)
+        position = page.scanned_to
+    return Ledger(
+        run=run,
+        last_position=last_position,
+        streams=StreamNames(
+            await load_streams(database),
+            named_elsewhere={*cursors.all(), *(number for number, *_ in await newest_control_places(database))},
+        ),
+        cursors=cursors,
+        last_samples=samples,
+        alarms=OpenAlarms(await load_open_alarms(database)),
+        runs=await load_runs(database, last_position),
+        quarantined=await count_quarantined(database),
+        blocks_replayed=backlog.blocks_decoded,
+    )
+
+
+async def begin_run(database: Database, ledger: Ledger, *, now_ms: int) -> None:
+    """Write down that a run has begun, and where the one before it ended: its last blocks say so only until they go."""
+    begin = begin_statements(ledger.run, now_ms=now_ms, last_position=ledger.last_position)
+    await database.write([*begin, cursor_statement(ledger.cursor_row(ledger.cursors))])
+
+
+async def newest_position(reader: Reader) -> int:
+    """Return the highest position the tables know of. Retention may have taken its entry; the number stays used."""
+    found = await reader.fetch_one(sql.NEWEST_POSITION)
+    assert found is not None, "an aggregate gives one row"
+    return int(found[0])
+
+
+async def _cursor_row(reader: Reader) -> CursorRow:
+    row = await reader.fetch_one(sql.CURSORS)
+    problem = "the row is missing"
+    if row is not None:
+        try:
+            return decode_cursor_row(*row)
+        except CursorRowDamaged as error:
+            problem = str(error)
+    if await reader.fetch_one(sql.ANY_RUN) is not None:
+        log.warning("cursors_lost", problem=problem)
+    return CursorRow()

@@ -18,14 +18,13 @@ from edge.domain.json_form import json_of
 from edge.domain.settings import OutboxSettings
 from edge.storage import sql
 from edge.storage.backlog import Backlog, Identity, add_quarantined
-from edge.storage.batch import OutboxTransaction, StreamNames
+from edge.storage.batch import OutboxTransaction
 from edge.storage.cursors import Cursors, cursor_statement
 from edge.storage.database import Database, naming
 from edge.storage.entries import Entry, Page
 from edge.storage.errors import CommitFailed, StateDirectoryLost
-from edge.storage.ledger import Ledger, Listener, Recovered, begin_run, recover
+from edge.storage.ledger import Ledger, Listener, begin_run, recover
 from edge.storage.placement import Damage, Placement, Stray, find_damage
-from edge.storage.remembered import OpenAlarms
 from edge.storage.upkeep import Retention, Upkeep
 from edge.storage.writer import Intake, Writer
 
@@ -86,6 +85,14 @@ class Outbox:
         self.database = database
         # What was wrong with the file when it was opened.
         self.damage = damage
+        # The start before this one; None in a new file.
+        self.previous_run = ledger.previous_run
+        # Numbers and names of streams, and which are parked.
+        self.streams = ledger.streams
+        # How far each stream has been forwarded; the forwarder moves them.
+        self.cursors = ledger.cursors
+        # The alarms that stand, and the devices that are lost. To raise or clear one, give its draft to the outbox.
+        self.alarms = ledger.alarms
         self._placement = placement
         self._ledger = ledger
         self._intake = intake
@@ -95,31 +102,6 @@ class Outbox:
         self._clock = clock
 
     @property
-    def run_id(self) -> UUID:
-        """This start of the daemon."""
-        return self._ledger.run
-
-    @property
-    def previous_run(self) -> UUID | None:
-        """The start before this one; None in a new file."""
-        return self._ledger.previous_run
-
-    @property
-    def streams(self) -> StreamNames:
-        """Numbers and names of streams, and which are parked."""
-        return self._ledger.streams
-
-    @property
-    def cursors(self) -> Cursors:
-        """How far each stream has been forwarded; the forwarder moves them."""
-        return self._ledger.cursors
-
-    @property
-    def alarms(self) -> OpenAlarms:
-        """The alarms that stand, and the devices that are lost. To raise or clear one, give its draft to the outbox."""
-        return self._ledger.alarms
-
-    @property
     def last_position(self) -> int:
         """Everything up to here is on disk."""
         return self._ledger.last_position
@@ -127,8 +109,9 @@ class Outbox:
     def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
         """Put an event before the writer, without waiting. False: the queue is full, it was never accepted.
 
-        Who can wait and offer it again finds the queue full earlier, for the sake of those who cannot. Accepted means committed; the draft's `on_accepted` tells. What was refused, its author declares.
-        An event that raises what stands or clears what does not is taken, and not written.
+        Accepted means committed; the draft's `on_accepted` tells. The author declares what was refused. With `can_wait` the
+        queue counts as full at half its size, so that a poll always finds room. An event that raises what stands, or
+        clears what does not, is taken and not written.
         """
         # A sample neither opens nor closes anything; there are thousands of them for each control event.
         is_sample = draft.type is EventType.SENSOR_READING_RECEIVED
@@ -138,7 +121,7 @@ class Outbox:
             return False
         if not is_sample:
             self.alarms.note(draft)
-        self._writer.stir()
+        self._writer.notify_queued()
         return True
 
     async def record(self, *drafts: Draft, at_once: bool = False) -> None:
@@ -157,7 +140,7 @@ class Outbox:
         for draft in news[:-1]:
             self._intake.put(draft)
         self._intake.put(_telling(news[-1], written.set))
-        self._writer.stir()
+        self._writer.notify_queued()
         if at_once:
             self._writer.hurry()
         if self._writer.is_running:
@@ -200,9 +183,9 @@ class Outbox:
     async def read_after(self, position: int, *, bytes_max: int) -> Page:
         """Read the backlog: entries of all streams above a position, in order, without those in quarantine.
 
-        A page holds whole commits' blocks, and so goes over `bytes_max` by at most one. When `at_end` is True the page
-        reached what was the last position when it began. A damaged block is passed over, logged and counted. A pending
-        entry that stands in the wrong stream is set aside first: no reader ever forwards it. Raises CommitFailed.
+        A page holds whole commits' blocks, and so goes over `bytes_max` by at most one. A damaged block is passed over,
+        logged and counted. A pending entry that stands in the wrong stream is set aside first: no reader ever forwards
+        it. Raises CommitFailed.
         """
         page = await self._backlog.read_after(position, through=self._ledger.last_position, bytes_max=bytes_max)
         strays = [] if self._placement is None else [*self._pending_strays(self._placement, page.entries)]
@@ -213,9 +196,9 @@ class Outbox:
         return page._replace(entries=[entry for entry in page.entries if entry.position not in gone]) if gone else page
 
     def _pending_strays(self, placement: Placement, entries: Sequence[Entry]) -> Iterator[Stray]:
-        for stray in placement.find_strays(entries, self._ledger.streams.name):
+        for stray in placement.find_strays(entries, self.streams.name):
             # What was forwarded stands in the event store, in whichever stream.
-            if stray.entry.position > self._ledger.cursors[stray.entry.stream].forwarded_position:
+            if stray.entry.position > self.cursors[stray.entry.stream].forwarded_position:
                 yield stray
 
     async def find_entry(self, position: int) -> Identity | None:
@@ -225,10 +208,6 @@ class Outbox:
     def positions_of(self, stream: int, *, after: int, through: int) -> AsyncIterator[Sequence[int]]:
         """Yield, in parts, where a stream's retained entries stand, without those in quarantine. Raises CommitFailed."""
         return self._backlog.positions_of(stream, after=after, through=through)
-
-    async def oldest_position(self) -> int | None:
-        """Return the position of the oldest entry still retained; None if there is none."""
-        return await self._backlog.oldest_position()
 
     def is_known(self, run: UUID, position: int) -> bool:
         """Whether this file gave that position in that run: whether an event of our gateway id is really ours."""
@@ -279,14 +258,14 @@ class Outbox:
                 move(moved)
                 statement = cursor_statement(self._ledger.cursor_row(moved))
                 await transaction.execute(statement.sql, statement.rows[0])
-                transaction.on_commit(lambda: move(self._ledger.cursors))
+                transaction.on_commit(lambda: move(self.cursors))
         except CommitFailed:
             await self._until_written_again()
             entry = await self.find_entry(position)
             if entry is None or entry.event_id != declaration.event_id:
                 raise
             # It had come to disk after all.
-            move(self._ledger.cursors)
+            move(self.cursors)
 
     async def _until_written_again(self) -> None:
         while True:
@@ -306,14 +285,14 @@ class Outbox:
             )
             for draft in declarations:
                 await transaction.declare(draft)
-            transaction.on_commit(lambda: self._ledger.streams.mark_parked(stream, reason))
+            transaction.on_commit(lambda: self.streams.mark_parked(stream, reason))
 
     def statistics(self) -> OutboxStatistics:
         """Return how the outbox is doing. Costs nothing: all of it is in memory."""
         committed_at_s = self._writer.committed_at_s
-        names = self._ledger.streams
+        names = self.streams
         return OutboxStatistics(
-            pending_by_stream={names.name(stream): c.pending for stream, c in self._ledger.cursors.lagging().items()},
+            pending_by_stream={names.name(stream): c.pending for stream, c in self.cursors.lagging().items()},
             last_position=self._ledger.last_position,
             committed_age_s=None if committed_at_s is None else self._clock.monotonic_s() - committed_at_s,
             waiting=len(self._intake),
@@ -339,13 +318,13 @@ def _telling(draft: Draft, tell: Callable[[], None]) -> Draft:
     return replace(draft, on_accepted=accepted)
 
 
-async def _look_through(database: Database, placement: Placement | None) -> tuple[Recovered, Sequence[Damage]]:
+async def _look_through(database: Database, run: UUID, placement: Placement | None) -> tuple[Ledger, Sequence[Damage]]:
     with naming(database.file):
-        recovered = await recover(database)
-    damage = await find_damage(database, recovered.streams, placement)
+        ledger = await recover(database, run=run)
+    damage = await find_damage(database, ledger.streams, placement)
     for found in damage:
         log.error("outbox_damaged", stream=found.stream, problem=found.message)
-    return recovered, damage
+    return ledger, damage
 
 
 @asynccontextmanager
@@ -360,9 +339,8 @@ async def open_outbox(
     placement: Placement | None = None,
 ) -> AsyncIterator[Outbox]:
     """Write down that a run begins, and commit the rest when the context ends. Raises DatabaseDamaged."""
-    recovered, damage = await _look_through(database, placement)
-    await begin_run(database, recovered, run=run, now_ms=clock.unix_ms())
-    ledger = Ledger(recovered, run=run)
+    ledger, damage = await _look_through(database, run, placement)
+    await begin_run(database, ledger, now_ms=clock.unix_ms())
     intake = Intake() if intake is None else intake
     backlog = Backlog(database)
     retention = Retention(clock=clock, settings=settings)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import takewhile
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from edge.domain.clock import Clock
 from edge.domain.settings import OutboxSettings
 from edge.storage import sql
-from edge.storage.cursors import CursorRow, Cursors, LastSample, cursor_statement
+from edge.storage.cursors import CursorRow, cursor_statement
 from edge.storage.database import Reader, Statement
 
 # A range of a hundred rows costs a third less to delete than rows one by one, and nobody waits for the room.
@@ -32,10 +32,18 @@ TICK_S = 0.001
 class Retention:
     """The only owner of deletion: every `DELETE` of entries comes from `expired`.
 
-    What goes are forwarded entries that a restored event store would hardly ask for again.
+    What goes are forwarded entries that a restored event store would hardly ask for again. What holds, and the test of each:
 
-    - An entry that some stream has still to forward stays.
-    - An entry that is held stays. What is counted under a hold is still there when the hold ends.
+    - No other file deletes entries. `test_only_the_owner_of_deletion_deletes_entries`
+    - An entry that some stream has still to forward stays. `test_nothing_goes_that_any_stream_has_still_to_forward`
+    - An entry that is held stays until the hold ends. `test_nothing_goes_that_is_held_and_all_goes_afterwards`
+    - A hold begins after the delete that was decided before it.
+      `test_a_hold_waits_for_the_delete_that_was_decided_before_it`
+    - The oldest go first, and none before its time, but in a full file. `test_an_entry_is_kept_for_its_whole_time`
+    - In a full file forwarded entries go whatever their age.
+      `test_a_full_file_gives_up_forwarded_entries_whatever_their_age`
+    - The commit that deletes holds the cursors that allow it.
+      `test_what_was_deleted_is_never_still_owed_after_a_crash`
     """
 
     def __init__(self, *, clock: Clock, settings: OutboxSettings) -> None:
@@ -149,19 +157,18 @@ class Upkeep:
         self,
         reader: Reader,
         *,
-        last_position: int,
-        cursors: Cursors,
-        last_samples: Mapping[str, LastSample],
+        row: CursorRow,
+        through: int,
         everything: bool,
     ) -> AsyncIterator[list[Statement]]:
-        """Say what to write, within the context. `everything`: forwarded entries go whatever their age, because the file is full."""
-        row = CursorRow(position=last_position, streams=cursors.all(), devices=last_samples, witness=cursors.witness)
-        async with self._retention.expired(
-            reader, through=cursors.forwarded_through(last_position), everything=everything
-        ) as expired:
+        """Say what to write, within the context: the cursors' row, where the run is, and the deletes up to `through`.
+
+        `everything`: forwarded entries go whatever their age, because the file is full.
+        """
+        async with self._retention.expired(reader, through=through, everything=everything) as expired:
             # Deleting comes first: in a full file it makes the room for the rest.
             yield [
                 *expired,
-                Statement(sql.ADVANCE_RUN, [(last_position, self._run.bytes)]),
+                Statement(sql.ADVANCE_RUN, [(row.position, self._run.bytes)]),
                 cursor_statement(row),
             ]

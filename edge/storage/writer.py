@@ -28,9 +28,9 @@ ENTRIES_WAITING_MAX = 10_000
 BYTES_WAITING_MAX = 16 * 1024 * 1024
 # Control events do not go for telemetry: so many more of them are taken when the queue is full.
 CONTROL_WAITING_RESERVE = 1000
-# Of who can wait, this part of the places is enough for several full commits.
+# Callers that can offer again may fill only this share of the queue; it still holds several full commits.
 WAITING_SHARE = 0.5
-# Before the first commit nobody knows how long events are; the usual sample has 600 bytes with its metadata.
+# Before the first commit the length of events is not known; the usual sample has 600 bytes with its metadata.
 EVENT_BYTES_GUESS = 1024
 
 # One commit: 300 KB in, 12 KB out, 8 ms of the loop's time with the encoding. More would hardly compress better.
@@ -41,8 +41,8 @@ COMMIT_BACKOFF = Backoff(first_s=0.25, longest_s=10.0)
 
 # How late a state directory that was deleted or replaced is noticed while nothing is committed.
 PLACE_CHECK_S = 1.0
-# Then nothing more is accepted, but what was accepted still lies in the open file, and nowhere else if the directory was
-# deleted: so long the forwarder may still send it.
+# Then nothing more is accepted. What was accepted still lies in the open file, and nowhere else if the directory was
+# deleted: the forwarder may send it for so long.
 LAST_FORWARDING_S = 30.0
 
 # Reading back what an unclear commit left; bounds memory.
@@ -75,8 +75,8 @@ class Intake:
     def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
         """Take a draft in, or refuse it: its author counts what was refused, and declares it.
 
-        An author whose sender can wait (`can_wait`) gets no more than a share, loses nothing, and offers it again: were
-        it to fill the queue each time that there is room, whoever asks at his time would find none.
+        With `can_wait` the draft's sender offers it again, and the queue counts as full at half its size. So a poll, which
+        cannot wait, always finds room.
         """
         room = self._entries_max if draft.is_telemetry else self._entries_max + CONTROL_WAITING_RESERVE
         part = WAITING_SHARE if can_wait else 1.0
@@ -107,8 +107,28 @@ class Intake:
 class Writer:
     """Forms batches from what waits and commits them, one at a time.
 
-    Whoever writes takes `_turn` first and keeps it over all tries of a batch: a later position never comes to disk
-    before an earlier one. Readers only wait for the statements themselves.
+    What holds of it, and the test of each:
+
+    - An event is accepted when its COMMIT has returned, and its author is told after that.
+      `test_nothing_is_accepted_before_it_is_on_disk`
+    - A commit that fails keeps its entries and their numbers until the disk takes them.
+      `test_a_failed_commit_keeps_its_entries_with_their_numbers_until_the_disk_takes_them`
+    - A batch of which the outcome is unknown is looked for in the file and never written twice.
+      `test_a_batch_that_came_to_disk_although_its_commit_failed_is_not_written_twice`
+    - A position comes to disk after all smaller ones: `_turn` is kept over all tries of a batch.
+      `test_positions_become_visible_in_order_whoever_writes`
+    - A transaction is committed after everything that was offered before it, also when the disk fails meanwhile.
+      `test_a_transaction_waits_behind_a_failing_batch`
+    - The statements and the events of a transaction are on disk together, or none of them.
+      `test_a_transaction_writes_statements_and_events_together_or_not_at_all`
+    - A position of a transaction that failed is never used again.
+      `test_a_failed_transaction_is_its_callers_affair_and_uses_up_its_positions`
+    - A cancellation at any await loses no event and doubles none.
+      `test_cancelling_at_any_step_of_a_commit_loses_and_doubles_nothing`
+    - A file that has lost its place takes nothing more.
+      `test_the_writer_notices_within_a_second_and_accepts_nothing_more`
+    - Closing tries once: a dead disk does not hold up the stop.
+      `test_a_dead_disk_does_not_hold_up_the_stop`
     """
 
     def __init__(
@@ -138,13 +158,13 @@ class Writer:
         self._turn = asyncio.Lock()
         # Formed, not yet on disk.
         self._batch: Batch | None = None
-        self._stirred = asyncio.Event()
+        self._queued = asyncio.Event()
         self._hurried = asyncio.Event()
         ledger.cursors.on_change = self._note_change
 
-    def stir(self) -> None:
+    def notify_queued(self) -> None:
         """Note that something came in."""
-        self._stirred.set()
+        self._queued.set()
         if len(self._intake) >= ENTRIES_MAX:
             self._hurried.set()
 
@@ -205,14 +225,14 @@ class Writer:
 
     async def _until_due(self) -> None:
         while not self._has_work():
-            self._stirred.clear()
+            self._queued.clear()
             due_in_s = self._upkeep.due_in_s()
             if due_in_s == 0:
                 return
             await self._check_place()
             with suppress(TimeoutError):
                 async with asyncio.timeout(PLACE_CHECK_S if due_in_s is None else min(due_in_s, PLACE_CHECK_S)):
-                    await self._stirred.wait()
+                    await self._queued.wait()
         if self._batch is None:
             # The interval begins with the first arrival: what comes together is committed together.
             with suppress(TimeoutError):
@@ -279,7 +299,8 @@ class Writer:
 
     async def _commit(self, batch: Batch, *, with_upkeep: bool = False) -> None:
         await self._catch_up()
-        if batch.entries and batch.entries[-1].position <= self._ledger.last_position:
+        ledger = self._ledger
+        if batch.entries and batch.entries[-1].position <= ledger.last_position:
             # An earlier try had come to disk after all.
             return
         is_full = self.failure is not None and self.failure.code == sqlite3.SQLITE_FULL
@@ -290,9 +311,8 @@ class Writer:
         try:
             async with self._upkeep.statements(
                 self._database,
-                last_position=self._ledger.last_position,
-                cursors=self._ledger.cursors,
-                last_samples=self._ledger.last_samples(),
+                row=ledger.cursor_row(ledger.cursors),
+                through=ledger.cursors.forwarded_through(ledger.last_position),
                 everything=is_full,
             ) as upkeep:
                 # What the deletes free is there for the inserts.
@@ -360,4 +380,4 @@ class Writer:
 
     def _note_change(self) -> None:
         if self._upkeep.note_change():
-            self._stirred.set()
+            self._queued.set()

@@ -48,7 +48,7 @@ async def paged(outbox: Outbox, *, bytes_max: int, position: int = 0) -> list[En
         assert all(position < entry.position <= page.scanned_to for entry in page.entries)
         entries += page.entries
         position = page.scanned_to
-        if page.at_end:
+        if position == outbox.last_position:
             return entries
 
 
@@ -82,10 +82,10 @@ def test_a_page_ends_with_the_block_that_fills_it(tmp_path: Path) -> None:
             await fill(outbox, Drafting(), ["tttt"] * 5)
             page = await outbox.read_after(0, bytes_max=1)
             assert [entry.position for entry in page.entries] == [1, 2, 3, 4]
-            assert (page.scanned_to, page.at_end) == (4, False)
+            assert page.scanned_to == 4
             size = sum(len(entry.data) + len(entry.metadata) for entry in page.entries)
             page = await outbox.read_after(4, bytes_max=size + 10)
-            assert (page.scanned_to, page.at_end) == (12, False)
+            assert page.scanned_to == 12
 
     run_virtual(main)
 
@@ -93,11 +93,10 @@ def test_a_page_ends_with_the_block_that_fills_it(tmp_path: Path) -> None:
 def test_the_end_of_an_empty_log_is_the_last_position(tmp_path: Path) -> None:
     async def main() -> None:
         async with virtual_outbox(tmp_path) as outbox:
-            assert await outbox.read_after(0, bytes_max=100) == ([], 0, True)
+            assert await outbox.read_after(0, bytes_max=100) == ([], 0)
             await fill(outbox, Drafting(), ["tc"])
-            assert await outbox.read_after(2, bytes_max=100) == ([], 2, True)
+            assert await outbox.read_after(2, bytes_max=100) == ([], 2)
             assert await outbox.find_entry(3) is None
-            assert await outbox.oldest_position() == 1
 
     run_virtual(main)
 

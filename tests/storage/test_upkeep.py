@@ -1,10 +1,15 @@
 import asyncio
+import re
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from edge.domain.settings import OutboxSettings
+from edge.storage import upkeep
 from edge.storage.outbox import Outbox
 from edge.storage.upkeep import ROWS_MIN, Retention
+from edge.storage.writer import Writer
 from fakes.outbox_drafts import GATEWAY_STREAM, Drafting, all_entries, as_after_power_cut, virtual_outbox
 from fakes.virtual_time import VirtualClock, run_virtual
 
@@ -167,3 +172,20 @@ def test_an_entry_is_kept_for_its_whole_time(tmp_path: Path) -> None:
             assert await positions(outbox) == [ROWS_MIN + 1]
 
     run_virtual(main)
+
+
+def test_only_the_owner_of_deletion_deletes_entries() -> None:
+    delete = re.compile(r"sql\.DELETE_\w+|DELETE FROM (?:blocks|control_entries)")
+    files = {file.name for file in Path(upkeep.__file__).parent.glob("*.py") if delete.search(file.read_text("utf-8"))}
+    # The statements' texts, and their one user.
+    assert files == {"sql.py", "upkeep.py"}
+
+
+@pytest.mark.parametrize("owner", [Retention, Writer])
+def test_what_a_class_says_of_itself_is_held_by_a_test(owner: type) -> None:
+    said = re.split(r"^    - ", owner.__doc__ or "", flags=re.MULTILINE)[1:]
+    tests = "".join(file.read_text("utf-8") for file in Path(__file__).parent.glob("test_*.py"))
+    assert said
+    for fact in said:
+        (name,) = re.findall(r"`(test_\w+)`", fact)
+        assert f"def {name}(" in tests
