@@ -18,7 +18,6 @@ NESTING_MAX = 3
 ALONE_LINES_MIN = 60
 # Corridors that are still to be merged. This only gets shorter: whoever merges one takes its line out.
 CORRIDORS = {
-    "edge.collect.acknowledgement",
     "edge.collect.on_request",
     "edge.configure.plan",
 }

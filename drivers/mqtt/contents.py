@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from drivers.decoders.envelopes import ENVELOPES, Opened, open_envelope
 from drivers.decoders.json_path import MISSING, parse_path
@@ -17,12 +18,13 @@ from edge.domain.reading import Redelivery
 _NO_UNITS: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One MQTT message as it came."""
+class Message(NamedTuple):
+    """One MQTT message as it came. A named tuple, because each is made twice: as it came, and with its delivery."""
 
     topic: str
     payload: bytes
+    # Milliseconds since 1970.
+    received_at_ms: int
     # Sent by the broker because we subscribed, not by the device just now.
     is_retained: bool = False
     # DUP: the broker has sent it before, and had no acknowledgement.
@@ -30,8 +32,6 @@ class Message:
     # What the inbox makes of that: the name of its delivery, and which earlier one it may be.
     delivery: bytes = b""
     redelivery: Redelivery | None = None
-    # Milliseconds since 1970.
-    received_at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

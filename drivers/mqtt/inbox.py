@@ -7,7 +7,7 @@ nothing to acknowledge here, and comes again.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from drivers.mqtt.device import Message
 from drivers.mqtt.redelivery import Redeliveries, Verdict
@@ -79,7 +79,7 @@ class Inbox:
     def arrived(self, message: Message, packet_id: int) -> None:
         """Take a message in."""
         name, verdict = self._redeliveries.arrived(packet_id, is_marked=message.is_repeated)
-        self._take_in(Delivery(replace(message, delivery=name), packet_id, verdict))
+        self._take_in(Delivery(message._replace(delivery=name), packet_id, verdict))
 
     def copied(self, message: Message, packet_id: int) -> None:
         """Take in another copy of what came: nobody looks at it."""
@@ -148,7 +148,7 @@ class Inbox:
             if verdict.is_certain is None:
                 return None
             redelivery = Redelivery(of=verdict.of, is_certain=verdict.is_certain)
-            delivery.message = replace(delivery.message, redelivery=redelivery)
+            delivery.message = delivery.message._replace(redelivery=redelivery)
             self._redeliveries.looked_at(delivery.packet_id)
         return self._waiting.popleft()
 

@@ -2,7 +2,6 @@
 
 import json
 from collections import deque
-from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
 
@@ -115,7 +114,7 @@ class ControlEvents:
         lost = OpenAlarm(
             identity=lost_device(state.id), message=detail, raised_at_ms=since.unix_ms, body=_moment_text(since)
         )
-        self._send(replace(self._author.control(fact, reference=state.reference), opens=lost))
+        self._send(self._author.control(fact, reference=state.reference)._replace(opens=lost))
 
     def connection_restored(self, state: DeviceState, *, since: Moment, lost_for_s: float | None) -> None:
         """Write that a device answers again, and for how long it did not, if that can be known."""
@@ -124,7 +123,7 @@ class ControlEvents:
             since=rfc3339(since.unix_ms),
             lost_for_s=None if lost_for_s is None else round(lost_for_s, 3),
         )
-        self._send(replace(self._author.control(fact, reference=state.reference), closes=lost_device(state.id)))
+        self._send(self._author.control(fact, reference=state.reference)._replace(closes=lost_device(state.id)))
 
     def alarm_raised(self, identity: AlarmIdentity, message: str, *, state: DeviceState | None = None) -> None:
         """Write that somebody must act; `state` is the device that the alarm is about, if it is about one."""

@@ -1,8 +1,8 @@
 """From a driver's sample to the outbox: check, correct, select, draft, offer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 from uuid import UUID
 
 from edge.collect.control_events import Outbox
@@ -25,8 +25,7 @@ class Outcome(Enum):
     REFUSED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A sample on its way: its event, and what is to be remembered once the outbox has taken it."""
 
     # None: nothing to report.

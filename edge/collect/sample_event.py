@@ -57,7 +57,7 @@ class SampleTemplate:
                 parts.append(value_text + _value_text(reading.value) + self._tail(point_id, reading))
         if not parts:
             return None
-        said = origin.value if repeat_of is None else f'{origin.value}","repeatOf":"{repeat_of}'
+        said = str(origin) if repeat_of is None else f'{origin}","repeatOf":"{repeat_of}'
         source = _DEVICE_TIME if is_device_time else ""
         before = f"{self._head}{_time_text(measured_at_ms)}{source}{self._clock_text()}{said}"
         return Draft(
@@ -81,7 +81,7 @@ class SampleTemplate:
         state = self._clock.state()
         if state is ClockState.SYNCHRONIZED:
             return _SYNCHRONIZED
-        return f'","clock":"{state.value}","uptimeMs":{self._clock.uptime_ms()},"origin":"'
+        return f'","clock":"{state}","uptimeMs":{self._clock.uptime_ms()},"origin":"'
 
 
 def _quality_text(unit: str | None, quality: str, reason: str | None) -> str:

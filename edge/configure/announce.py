@@ -1,7 +1,6 @@
 """Says what is in force: DeviceDescribed when its content has changed, and the alarm for what is not usable any more."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -87,7 +86,7 @@ class Announcer:
         retired = self._author.control(DeviceRetired(device_id=device_id, reason="removed"))
         for alarm in alarms:
             if alarm.identity.alarm == DEVICE_LOST:
-                retired = replace(retired, closes=alarm.identity)
+                retired = retired._replace(closes=alarm.identity)
             else:
                 await transaction.declare(self._author.alarm_cleared(alarm.identity))
         await transaction.declare(retired)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -99,7 +99,7 @@ class Author:
             message=message,
         )
         alarm = OpenAlarm(identity=identity, message=message, raised_at_ms=self.clock.unix_ms(), body=body)
-        return replace(self.control(fact, reference=reference), opens=alarm)
+        return self.control(fact, reference=reference)._replace(opens=alarm)
 
     def alarm_cleared(self, identity: AlarmIdentity, *, reference: Reference | None = None) -> Draft:
         """Draft the event that clears an alarm. The outbox writes it only if the alarm is open."""
@@ -110,7 +110,7 @@ class Author:
             point_id=identity.point_id,
             stream=identity.stream,
         )
-        return replace(self.control(fact, reference=reference), closes=identity)
+        return self.control(fact, reference=reference)._replace(closes=identity)
 
     def moment(self, *, age_s: float = 0.0) -> Moment:
         """Return the moment that was so many seconds ago, within this boot."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from edge.domain.alarm import AlarmIdentity, OpenAlarm
@@ -59,8 +59,7 @@ class RecordedEvent:
     revision: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
+class Numbers(NamedTuple):
     """What the outbox's writer gives an event when it forms the block."""
 
     position: int
@@ -70,11 +69,12 @@ class Numbers:
     previous: tuple[UUID, int] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(NamedTuple):
     """An event that still lacks its position and sequence: what goes into the writer's queue.
 
     `encode` gives data and metadata. It is called by the writer, possibly more than once, and must be quick and pure.
+    A named tuple, not a dataclass: one is made for each sample, and making a frozen dataclass of ten fields costs five
+    times as much.
     """
 
     stream: str

@@ -93,11 +93,17 @@ class Reading:
 
     def check(self) -> None:
         """Raise TypeError or ValueError if a field is not what it must be; `Sample.check` says when."""
-        _READING_TYPES.check(self)
         value = self.value
-        if type(value) is float and self.quality is Quality.GOOD and self.reason is None and math.isfinite(value):
+        if (
+            type(value) is float
+            and type(self.unit) is str
+            and self.quality is Quality.GOOD
+            and self.reason is None
+            and math.isfinite(value)
+        ):
             # Nearly all of them; this is done for each reading of each sample.
             return
+        _READING_TYPES.check(self)
         if isinstance(value, str):
             check_text("value", value, length_max=TEXT_LENGTH_MAX)
         # An instance may also have been made or changed without its birth.

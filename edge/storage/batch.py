@@ -155,7 +155,7 @@ class Numbering:
             self._sequences[draft.device_id] = numbers.sequence
         stream = self._streams.number(draft.stream)
         return Entry(
-            position, stream, draft.event_id, draft.type.value, data, metadata, draft.source_key, draft.delivery
+            position, stream, draft.event_id, str(draft.type), data, metadata, draft.source_key, draft.delivery
         )
 
     def last_sample(self, device_id: str) -> LastSample:

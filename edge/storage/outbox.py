@@ -7,7 +7,7 @@ their order: who has seen position n never sees a smaller one appear.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -315,7 +315,7 @@ def _telling(draft: Draft, tell: Callable[[], None]) -> Draft:
             draft.on_accepted()
         tell()
 
-    return replace(draft, on_accepted=accepted)
+    return draft._replace(on_accepted=accepted)
 
 
 async def _look_through(database: Database, run: UUID, placement: Placement | None) -> tuple[Ledger, Sequence[Damage]]:

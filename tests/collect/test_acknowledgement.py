@@ -1,8 +1,13 @@
+from typing import TYPE_CHECKING
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.collect.acknowledgement import Ledger
 from edge.domain.reading import Reading, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def sample(number: int) -> Sample:
@@ -12,7 +17,7 @@ def sample(number: int) -> Sample:
 @given(st.permutations(range(12)), st.integers(min_value=1, max_value=12))
 def test_acknowledged_in_order_of_arrival_whatever_the_order_of_settling(order: list[int], batch: int) -> None:
     acknowledged: list[Sample] = []
-    ledger = Ledger(acknowledged.extend)
+    ledger = Ledger(acknowledged.extend, soon=lambda release: release())
     samples = [sample(number) for number in range(12)]
     receipts = [receipt for start in range(0, 12, batch) for receipt in ledger.enter(samples[start : start + batch])]
     settled: set[int] = set()
@@ -26,10 +31,17 @@ def test_acknowledged_in_order_of_arrival_whatever_the_order_of_settling(order: 
 
 def test_what_becomes_free_together_is_acknowledged_together() -> None:
     calls: list[list[Sample]] = []
-    ledger = Ledger(lambda samples: calls.append(list(samples)))
-    first, second, third = ledger.enter([sample(1), sample(2), sample(3)])
+    due: list[Callable[[], None]] = []
+    ledger = Ledger(lambda samples: calls.append(list(samples)), soon=due.append)
+    first, second, third, fourth = ledger.enter([sample(1), sample(2), sample(3), sample(4)])
     second.settle()
-    assert calls == []
+    assert due == []
     first.settle()
     third.settle()
-    assert calls == [[sample(1), sample(2)], [sample(3)]]
+    (release,) = due
+    assert calls == []
+    release()
+    assert calls == [[sample(1), sample(2), sample(3)]]
+    fourth.settle()
+    due[1]()
+    assert calls[1:] == [[sample(4)]]

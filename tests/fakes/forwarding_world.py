@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
@@ -117,7 +117,7 @@ class Life:
             draft = self.author.control(applied, reference=Reference(config_version=1, causation_id=update_id))
         else:
             loaded = SiteFileLoaded(file="site.toml", digest="sha256:" + "0" * 64, devices=())
-            draft = replace(self.author.control(loaded), stream=stream)
+            draft = self.author.control(loaded)._replace(stream=stream)
         self.world.intended[draft.event_id] = stream
         return draft
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -164,8 +163,8 @@ def test_an_equal_text_is_an_equal_value_and_says_by_which_delivery_it_came(mess
     device = messages(FLAT)
     message = said("bench1", {"ec": 2.1})
     redelivery = Redelivery(of=b"the one ", is_certain=False)
-    first = only(device, replace(message, delivery=b"the one "))
-    again = only(device, replace(message, delivery=b"another ", redelivery=redelivery))
+    first = only(device, message._replace(delivery=b"the one "))
+    again = only(device, message._replace(delivery=b"another ", redelivery=redelivery))
     assert first.source_key == again.source_key
     assert (first.may_repeat, again.may_repeat) == (False, False)
     assert (first.delivery, first.redelivery) == (b"the one ", None)

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,7 +105,7 @@ def test_a_message_without_packet_id_is_only_forgotten() -> None:
 def again(inbox: Inbox, said: Message, packet_id: int) -> Message:
     """Let the message arrive on the next connection, with DUP."""
     inbox.connected(is_resumed=True)
-    inbox.arrived(replace(said, is_repeated=True), packet_id)
+    inbox.arrived(said._replace(is_repeated=True), packet_id)
     delivery = inbox.next()
     assert delivery is not None
     return delivery.message
@@ -146,7 +145,7 @@ def test_what_is_in_doubt_is_handed_out_when_nothing_more_comes() -> None:
         inbox = Inbox(inflight_max=100, redeliveries=known)
         inbox.connected(is_resumed=True)
         for packet_id in (98, 99):
-            inbox.arrived(replace(message(packet_id), is_repeated=True), packet_id)
+            inbox.arrived(message(packet_id)._replace(is_repeated=True), packet_id)
         assert inbox.next() is None
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -175,7 +174,7 @@ def test_what_comes_again_slowly_is_waited_for() -> None:
         loop = asyncio.get_running_loop()
         for number, packet_id in enumerate((97, 98, 99, 100)):
             loop.call_later(
-                number * 0.9 * DOUBT_S, inbox.arrived, replace(message(packet_id), is_repeated=True), packet_id
+                number * 0.9 * DOUBT_S, inbox.arrived, message(packet_id)._replace(is_repeated=True), packet_id
             )
         while (first := inbox.next()) is None:
             await inbox.wait()
@@ -192,7 +191,7 @@ def test_nothing_that_waits_to_be_looked_at_ends_the_wait_for_the_answer_to_a_su
         inbox = Inbox(inflight_max=100)
         inbox.connected(is_resumed=True)
         inbox.arrived(message(1), 1)
-        inbox.arrived(replace(message(2), is_repeated=True), 2)
+        inbox.arrived(message(2)._replace(is_repeated=True), 2)
         loop = asyncio.get_running_loop()
         loop.call_later(5 * DOUBT_S, inbox.subscribed)
         await inbox.begin()
