@@ -1,6 +1,7 @@
 """Answers from nowhere: scripted or random values, and faults on demand."""
 
 import asyncio
+import itertools
 import math
 import random
 from collections import deque
@@ -13,7 +14,7 @@ from drivers.simulated.options import (
     SimulatedFault,
     SimulatedPointOptions,
 )
-from edge.domain.driver import ConnectionLost, DeviceUnreachable, Driver, MalformedResponse
+from edge.domain.driver import ConnectionLost, DeviceUnreachable, Driver, MalformedResponse, ValueRefused
 from edge.domain.reading import Reading, Reason, Sample, Value, bad
 from edge.domain.settings import ConnectionSettings, DeviceSettings, PointSettings
 
@@ -30,7 +31,7 @@ def create_driver(connection: ConnectionSettings) -> Driver:
 
 
 class SimulatedDriver:
-    """A PolledDriver whose devices exist only here."""
+    """A PolledDriver and WritingDriver whose devices exist only here."""
 
     def __init__(self, connection: ConnectionSettings) -> None:
         assert isinstance(connection.options, SimulatedConnectionOptions)
@@ -58,6 +59,18 @@ class SimulatedDriver:
         except ConnectionLost:
             self._is_open = False
             raise
+
+    async def write(self, device_id: str, point_id: str, value: Value) -> None:
+        """Have a point keep a value from now on; a fault that the next poll would meet is met by a write, too."""
+        if not self._is_open:
+            raise ConnectionLost("the connection is not open")
+        device = self._devices[device_id]
+        try:
+            await _suffer(device, device.coming_fault())
+        except ConnectionLost:
+            self._is_open = False
+            raise
+        device.write(point_id, value)
 
 
 class SimulatedPushedDriver:
@@ -95,6 +108,11 @@ class SimulatedPushedDriver:
 
 
 async def _answer(device: "_Device", fault: SimulatedFault | None) -> Sample:
+    await _suffer(device, fault)
+    return device.sample(all_bad=fault is not None and fault.kind == "not_a_number")
+
+
+async def _suffer(device: "_Device", fault: SimulatedFault | None) -> None:
     match fault.kind if fault else None:
         case "unreachable":
             raise DeviceUnreachable(f"{device.id} is simulated not to answer")
@@ -107,7 +125,6 @@ async def _answer(device: "_Device", fault: SimulatedFault | None) -> Sample:
             await asyncio.sleep(fault.delay_ms / 1000)
     # Without this, a hundred devices that never wait would keep the loop from everybody else.
     await asyncio.sleep(0)
-    return device.sample(all_bad=fault is not None and fault.kind == "not_a_number")
 
 
 class _Device:
@@ -115,17 +132,26 @@ class _Device:
         assert isinstance(settings.options, SimulatedDeviceOptions)
         self.id = settings.id
         self._faults = settings.options.faults
-        self._points = [(point, _values(point, f"{seed}/{settings.id}/{point.id}")) for point in settings.points]
+        self._points = {
+            point.id: (point, _values(point, f"{seed}/{settings.id}/{point.id}")) for point in settings.points
+        }
         self._polls = 0
 
     def next_fault(self) -> SimulatedFault | None:
         self._polls += 1
         return next((fault for fault in self._faults if fault.meets(self._polls)), None)
 
+    def coming_fault(self) -> SimulatedFault | None:
+        return next((fault for fault in self._faults if fault.meets(self._polls + 1)), None)
+
+    def write(self, point_id: str, value: Value) -> None:
+        point, _ = self._points[point_id]
+        self._points[point_id] = (point, itertools.repeat(_written(point, value)))
+
     def sample(self, *, all_bad: bool) -> Sample:
-        readings = {point.id: _reading(point, next(values)) for point, values in self._points}
+        readings = {point_id: _reading(point, next(values)) for point_id, (point, values) in self._points.items()}
         if all_bad:
-            readings = {point.id: bad(Reason.SENSOR_FAULT, point.unit) for point, _ in self._points}
+            readings = {point_id: bad(Reason.SENSOR_FAULT, point.unit) for point_id, (point, _) in self._points.items()}
         return Sample(device_id=self.id, readings=readings)
 
 
@@ -135,6 +161,20 @@ def _reading(point: PointSettings, value: Value) -> Reading:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = point.conversion.apply(value)
     return Reading(value=value, unit=point.unit)
+
+
+def _written(point: PointSettings, value: Value) -> float:
+    """Return what a point holds once a value was written to it, in its own unit. Raises ValueRefused."""
+    options = point.options
+    assert isinstance(options, SimulatedPointOptions)
+    if options.values:
+        raise ValueRefused(f"{point.id} follows a script")
+    if isinstance(value, bool | str):
+        raise ValueRefused(f"{point.id} takes numbers only")
+    raw = round(point.conversion.invert(value), options.decimals)
+    if not options.low <= raw <= options.high:
+        raise ValueRefused(f"{point.id} takes values from {options.low:g} to {options.high:g} only")
+    return raw
 
 
 def _values(point: PointSettings, seed: str) -> Iterator[Value]:

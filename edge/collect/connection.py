@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from edge.collect.guard import text_of
+from edge.collect.wishes import Wish
 from edge.domain.backoff import Backoff
 from edge.domain.driver import SeenName
 
@@ -34,6 +35,8 @@ class ConnectionState:
     seen: Callable[[], Sequence[SeenName]]
     # Polls one of its devices before its time; None where devices speak by themselves.
     poll_now: Callable[[str], Awaitable[None]] | None
+    # Writes what is wished at one of its devices; None where nothing can be written.
+    write: Callable[[Wish, float], Awaitable[None]] | None
 
     def __init__(self, connection_id: str, *, has_alarm: bool = False, stalls_told: Iterable[str | None] = ()) -> None:
         self.id = connection_id
@@ -54,6 +57,12 @@ class ConnectionState:
         self.stalls_told = set(stalls_told)
         self.seen = tuple
         self.poll_now = None
+        self.write = None
+
+    def why_unreached(self, timeout_s: float) -> str:
+        """Say why a device behind it did not have its turn in time."""
+        why = "the line is busy" if self.stalled is None else f"its driver's {self.stalled.name} does not return"
+        return f"was not reached within {timeout_s:g} s: {why}"
 
     def opened(self) -> None:
         """Note that the transport is open."""

@@ -6,16 +6,17 @@ from edge.collect.connection import ConnectionState
 from edge.collect.control_events import connection_fault, device_fault, lost_since, stalls_told
 from edge.collect.device import Counters, DeviceState
 from edge.collect.status import FleetStatus, Progress, connection_status, device_status
+from edge.collect.wishes import Wish
 from edge.domain.author import Author
-from edge.domain.configuration import EffectiveConfiguration
+from edge.domain.configuration import EffectiveConfiguration, WriteFailed
 from edge.domain.driver import LatestReading
-from edge.domain.reading import Quality, Reason
+from edge.domain.reading import Quality, Reason, Value
 from edge.domain.settings import ConnectionSettings, DeviceSettings
 from edge.storage.remembered import OpenAlarms
 
 
 class Fleet:
-    """The devices and connections (implements `DeviceFleet`)."""
+    """The devices and connections (implements `DeviceFleet` and `PointWriter`)."""
 
     def __init__(
         self,
@@ -58,6 +59,14 @@ class Fleet:
         state = self._devices.get(configuration.device_id)
         if state is not None:
             state.configure(configuration)
+
+    async def write(self, device_id: str, point_id: str, value: Value, *, timeout_s: float) -> None:
+        """Have a device take a value for one of its points; see `PointWriter`. Raises WriteFailed."""
+        state = self._devices[device_id]
+        write = self._connections[state.connection_id].write
+        if write is None:
+            raise WriteFailed("cannot be written over its connection", may_have_arrived=False)
+        await write(Wish(device_id, point_id, value), timeout_s)
 
     def configuration(self, device_id: str) -> EffectiveConfiguration:
         """Return what is in force. Raises KeyError for an unknown device."""

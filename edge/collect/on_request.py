@@ -38,9 +38,7 @@ async def _read(fleet: Fleet, state: DeviceState, timeout_s: float) -> Told:
         async with asyncio.timeout(timeout_s):
             await connection.poll_now(state.id)
     except TimeoutError:
-        stalled = connection.stalled
-        why = "the line is busy" if stalled is None else f"its driver's {stalled.name} does not return"
-        return Told(error=f"was not reached within {timeout_s:g} s: {why}")
+        return Told(error=connection.why_unreached(timeout_s))
     if state.heard_s == heard_s:
         return Told(error=state.last_error or "gave no sample")
     return Told(readings=state.published_readings())

@@ -1,4 +1,4 @@
-"""The owner task of a connection whose devices answer when asked: one poll at a time, each device by its schedule."""
+"""The owner task of a connection whose devices answer when asked: one call at a time, each device by its schedule."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,17 +6,29 @@ from collections.abc import Callable
 from edge.collect.availability import FAILURES_BEFORE_LOST, retry_s
 from edge.collect.connection import ConnectionState
 from edge.collect.device import DeviceState
-from edge.collect.guard import DriverFault, sample_of
+from edge.collect.guard import DriverFault, sample_of, text_of
 from edge.collect.intake import Intake, Outcome
 from edge.collect.outcomes import Outcomes
 from edge.collect.schedule import Schedule
 from edge.collect.stall import CallWatch, opened, until_cancelled_inside
+from edge.collect.wishes import Wish, Wishes
 from edge.domain.clock import Clock
-from edge.domain.driver import ConnectionLost, DriverError, PolledDriver
+from edge.domain.configuration import WriteFailed
+from edge.domain.driver import (
+    ConnectionLost,
+    DriverError,
+    DriverMisconfigured,
+    PolledDriver,
+    ValueRefused,
+    WritingDriver,
+)
 
 # A driver in the process answers without ever waiting. So many polls in a row may be made before the rest of the
 # gateway, the commit above all, gets its turn.
 POLLS_IN_A_ROW = 16
+
+# After these the device was told nothing.
+NOTHING_SENT = (ValueRefused, DriverMisconfigured)
 
 
 class Polling:
@@ -42,10 +54,12 @@ class Polling:
         self._watch = watch
         self._clock = clock
         self._chance = chance
-        self._configured = asyncio.Event()
+        # A new configuration, or something that somebody waits for.
+        self._woken = asyncio.Event()
         self._schedule = Schedule((), start_s=0.0)
         # Polls that somebody asked for and waits for, by device.
         self._asked: dict[str, asyncio.Future[None]] = {}
+        self._wishes = Wishes()
 
     def configured(self, state: DeviceState) -> None:
         """Learn that a device has a new configuration."""
@@ -53,7 +67,7 @@ class Polling:
         self._schedule.change(
             state.id, interval_s=state.interval_s, enabled=state.is_enabled, now_s=self._clock.monotonic_s()
         )
-        self._configured.set()
+        self._woken.set()
 
     async def poll_now(self, device_id: str) -> None:
         """Poll a device before its time; returns when that was done, whatever came of it."""
@@ -61,21 +75,44 @@ class Polling:
         if asked is None:
             asked = self._asked[device_id] = asyncio.get_running_loop().create_future()
             self._schedule.hasten(device_id, self._clock.monotonic_s())
-            self._configured.set()
+            self._woken.set()
         # Several may wait for one poll; one of them who gives up takes nothing from the others.
         await asyncio.shield(asked)
+
+    async def write(self, wish: Wish, timeout_s: float) -> None:
+        """Have a wish written between two polls. Raises WriteFailed."""
+        why_not = self._why_not(self._devices[wish.device_id])
+        if why_not is not None:
+            raise WriteFailed(why_not, may_have_arrived=False)
+        self._wishes.add(wish)
+        self._woken.set()
+        try:
+            await wish.granted(timeout_s)
+        except TimeoutError:
+            raise WriteFailed(self._connection.why_unreached(timeout_s), may_have_arrived=wish.is_begun) from None
+
+    def _why_not(self, state: DeviceState) -> str | None:
+        """Say why a device is written nothing now; None if nothing stands against it."""
+        if not state.is_enabled:
+            return "is disabled by its configuration"
+        if not self._connection.is_open:
+            return f"is not reached: {self._connection.last_error or 'its connection is not open'}"
+        if self._schedule.is_held(state.id, self._clock.monotonic_s()):
+            return f"is left alone for a while: {state.last_error}"
+        return None
 
     async def run(self) -> None:
         """Poll for ever, whatever the driver does."""
         self._start()
         self._connection.poll_now = self.poll_now
+        self._connection.write = self.write if isinstance(self._driver, WritingDriver) else None
         try:
             while True:
                 fault = await until_cancelled_inside(self._poll_for_ever, self._connection.id)
                 self._outcomes.connection_faulted(fault)
                 await self._wait_to_open(ConnectionLost(str(fault)))
         finally:
-            self._connection.poll_now = None
+            self._connection.poll_now = self._connection.write = None
             self._answer_all()
 
     async def _poll_for_ever(self) -> None:
@@ -106,16 +143,51 @@ class Polling:
         while True:
             now_s = self._clock.monotonic_s()
             self._outcomes.catch_up(now_s)
+            if self._wishes:
+                # One, then a poll that is due: neither keeps the other waiting for long.
+                await self._write_oldest()
+                now_s = self._clock.monotonic_s()
             device_id = self._schedule.due(now_s)
-            if device_id is None:
+            if device_id is not None:
+                await self._poll(self._devices[device_id], now_s)
+            elif not self._wishes:
                 polls = 0
                 await self._sleep_until(self._schedule.wake_s())
                 continue
-            await self._poll(self._devices[device_id], now_s)
             self._doubt_transport()
             polls += 1
             if polls % POLLS_IN_A_ROW == 0:
                 await asyncio.sleep(0)
+
+    async def _write_oldest(self) -> None:
+        wish = self._wishes.take()
+        if wish is None:
+            return
+        state = self._devices[wish.device_id]
+        why_not = self._why_not(state)
+        if why_not is not None:
+            wish.answer(WriteFailed(why_not, may_have_arrived=False))
+            return
+        failure: WriteFailed | None = WriteFailed(
+            "was written to when its connection was stopped", may_have_arrived=True
+        )
+        wish.is_begun = True
+        try:
+            await self._write(wish)
+            failure = None
+        except (DriverError, DriverFault) as error:
+            failure = WriteFailed(text_of(error), may_have_arrived=not isinstance(error, NOTHING_SENT))
+            if isinstance(error, DriverFault):
+                self._outcomes.faulted(state, error)
+            elif isinstance(error, ConnectionLost):
+                raise
+        finally:
+            wish.answer(failure)
+
+    async def _write(self, wish: Wish) -> None:
+        assert isinstance(self._driver, WritingDriver), "there are wishes only where they can be granted"
+        with self._watch.call("write", device_id=wish.device_id):
+            await self._driver.write(wish.device_id, wish.point_id, wish.value)
 
     async def _poll(self, state: DeviceState, started_s: float) -> None:
         hold_s = 0.0
@@ -155,6 +227,7 @@ class Polling:
         for each in asked.values():
             if not each.done():
                 each.set_result(None)
+        self._wishes.refuse_all("is not reached: its connection is stopped")
 
     def _hold_s(self, state: DeviceState, started_s: float) -> float:
         others = [other for other in self._devices.values() if other.is_enabled and other is not state]
@@ -183,6 +256,7 @@ class Polling:
     async def _wait_to_open(self, error: DriverError) -> None:
         """Wait out the back-off. A poll that falls due meanwhile is one that nothing answers."""
         open_at_s = self._clock.monotonic_s() + self._connection.lost(error, self._chance)
+        self._wishes.refuse_all(f"is not reached: {self._connection.last_error}")
         while (now_s := self._clock.monotonic_s()) < open_at_s:
             self._outcomes.catch_up(now_s)
             device_id = self._schedule.due(now_s)
@@ -200,7 +274,7 @@ class Polling:
             wait_s = min(wait_s, catch_up_s)
         try:
             async with asyncio.timeout(None if wait_s == float("inf") else wait_s):
-                await self._configured.wait()
+                await self._woken.wait()
         except TimeoutError:
             return
-        self._configured.clear()
+        self._woken.clear()

@@ -77,6 +77,10 @@ class Schedule:
         """Make a device due now, backed off or not. Its grid stays what it is."""
         self._slots[device_id].due_s = min(self._slots[device_id].due_s, now_s)
 
+    def is_held(self, device_id: str, now_s: float) -> bool:
+        """Whether a device is backed off."""
+        return self._slots[device_id].held_until_s > now_s
+
     def release(self, now_s: float) -> None:
         """Forget all back-offs: the reason for them is gone."""
         for slot in self._slots.values():

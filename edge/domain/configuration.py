@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 from uuid import UUID
 
 from edge.domain.json_form import JsonName, OpenList
+from edge.domain.reading import Value
 from edge.domain.settings import DeviceSettings
 
 # Version 0 is the site file alone.
@@ -132,6 +133,18 @@ class Mistake:
     limit: float | None = None
 
 
+class WriteFailed(Exception):  # noqa: N818 - names the situation
+    """A value was not written, or it is not known whether it was. Remedy: read the point, then decide anew.
+
+    The message says why, as the rest of a sentence about the device.
+    """
+
+    def __init__(self, message: str, *, may_have_arrived: bool) -> None:
+        super().__init__(message)
+        # False: the device was told nothing.
+        self.may_have_arrived = may_have_arrived
+
+
 class DeviceFleet(Protocol):
     """The devices as the configuration loop sees them; the collectors implement it."""
 
@@ -152,3 +165,15 @@ class DeviceFleet(Protocol):
 
     def join(self, device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str) -> None:
         """Take on a device that a group has adopted. Its id must be free."""
+
+
+class PointWriter(Protocol):
+    """The way to a device for a value; the collectors implement it."""
+
+    async def write(self, device_id: str, point_id: str, value: Value, *, timeout_s: float) -> None:
+        """Have a device take a value for one of its points, in the canonical unit; returns once it has it.
+
+        The write waits for its turn on the device's wire, behind those that came before. A device that is left alone
+        after a failure answers at once. Raises WriteFailed, after `timeout_s` at the latest, and KeyError for an unknown
+        device. If the caller is cancelled or the time is over, a write that has begun is finished, and no other begins.
+        """

@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 from edge.domain.by_hand import Given
 from edge.domain.commissioning import Endpoint, FirstDay, RegisterRange, Search, Simulation, Stretch, Wishes
 from edge.domain.field_types import FieldTypes, check_text
-from edge.domain.reading import Reading, Sample
+from edge.domain.reading import Reading, Sample, Value
 from edge.domain.settings import ConnectionSettings, DeviceGroup, DeviceSettings
 
 # The registry refuses a driver that was written for another version.
@@ -54,6 +54,10 @@ class DriverMisconfigured(DriverError):  # noqa: N818
     """The site file or profile asks for what cannot be. Remedy: a person corrects it."""
 
 
+class ValueRefused(DriverError):  # noqa: N818
+    """A device, or its driver, does not take the value that was to be written. Remedy: write another; the device is well."""
+
+
 class DecodingBroke(Exception):  # noqa: N818
     """A bug showed in what one device sent: `receive` raises it from the unexpected exception.
 
@@ -82,6 +86,27 @@ class PolledDriver(Protocol):
         Readings of points that could not be read are bad with `comm_error`, if at least one other could.
         Raises DeviceUnreachable, MalformedResponse, ConnectionLost or DriverMisconfigured. Bounded in time by the
         connection's own response time-out. Cancellation must leave the transport usable or closed.
+        """
+
+
+@runtime_checkable
+class WritingDriver(Protocol):
+    """A PolledDriver, besides, whose devices can be told a value."""
+
+    async def write(self, device_id: str, point_id: str, value: Value) -> None:
+        """Have a device take a value for one of its points; returns once the device has said that it did.
+
+        `value` is in the point's canonical unit, as readings are, and not corrected by `gain` and `offset`: the driver
+        does the inverse of what it does to a raw value. Which values are allowed here is for others to say; the driver
+        refuses what the device cannot take or the point cannot hold. A later poll must read back what was written.
+
+        Raises ValueRefused (nothing was changed), DriverMisconfigured (nothing was sent), DeviceUnreachable or
+        MalformedResponse (whether the device took it is not known), or ConnectionLost. No retries: whoever wants the value
+        reads the point and asks again. A value is a state, so writing it twice does no harm.
+
+        Called between polls by the task that polls, so never two calls at a time. Bounded in time as `poll` is. Once
+        begun it is finished, even when nobody waits for it any more; only the gateway's stop cancels it, and then the
+        device has the value or not, and the transport must be usable or closed.
         """
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from edge.domain.driver import SeenName
-from edge.domain.reading import Reading, Sample
+from edge.domain.reading import Reading, Sample, Value
 from edge.domain.settings import DeviceGroup, DeviceSettings
 
 Answer: TypeAlias = Reading | Sample | Exception
@@ -78,6 +78,29 @@ class ScriptedPolledDriver:
 
     def poll_times(self, device_id: str) -> list[float]:
         return [began_s for polled, began_s in self.polls if polled == device_id]
+
+
+class WritableDriver(ScriptedPolledDriver):
+    """Keeps what was written, and what was done on its wire in which order."""
+
+    def __init__(self, *, answer_s: float = 0.01, write_s: float = 0.05) -> None:
+        super().__init__(answer_s=answer_s)
+        self.write_s = write_s
+        self.write_errors: list[BaseException] = []
+        self.written: list[tuple[str, str, Value]] = []
+        self.writes_begun: list[float] = []
+
+    async def write(self, device_id: str, point_id: str, value: Value) -> None:
+        self.writes_begun.append(asyncio.get_running_loop().time())
+        assert self.in_flight == 0, "a write and a poll at a time on one wire"
+        self.in_flight += 1
+        try:
+            await asyncio.sleep(self.write_s)
+        finally:
+            self.in_flight -= 1
+        if self.write_errors:
+            raise self.write_errors.pop(0)
+        self.written.append((device_id, point_id, value))
 
 
 class ScriptedPushedDriver:

@@ -11,18 +11,21 @@ from uuid import UUID
 
 import pytest
 
+from drivers.simulated.driver import SimulatedDriver
+from drivers.simulated.options import SimulatedConnectionOptions, SimulatedDeviceOptions, SimulatedPointOptions
 from edge.collect.on_request import Told, read_now
 from edge.collect.status import Condition
+from edge.domain.configuration import WriteFailed
 from edge.domain.driver import DeviceUnreachable, DriverMisconfigured
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
 from edge.domain.settings import ConnectionSettings, DeviceRemote, Limits
 from edge.storage import writer
 from edge.storage.configurations import StoredConfiguration, save_configuration
-from fakes.collect_site import connection, device, group
+from fakes.collect_site import connection, device, group, point
 from fakes.gateway_stage import Line, Stage, Story, play
 from fakes.inline_sqlite import disk_error, ignore
-from fakes.scripted_driver import ScriptedGroupDriver, ScriptedPolledDriver, ScriptedPushedDriver, good
+from fakes.scripted_driver import ScriptedGroupDriver, ScriptedPolledDriver, ScriptedPushedDriver, WritableDriver, good
 
 GONE_OR_THERE = (EventType.DEVICE_RETIRED, EventType.DEVICE_DESCRIBED)
 REMOTE = DeviceRemote(poll_interval_s=Limits(minimum=1.0, maximum=60.0))
@@ -347,3 +350,37 @@ def test_one_who_waits_for_a_poll_is_told_when_the_connection_is_stopped(run: Ru
         assert await read_now(stage.fleet, ["b"], timeout_s=300) == {}
 
     run((LINE, driver), story=story)
+
+
+def test_a_value_that_waits_to_be_written_is_refused_when_the_connection_is_stopped(run: Run) -> None:
+    driver = WritableDriver(answer_s=20)
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        writing = asyncio.create_task(stage.fleet.write("b", "target", 1.0, timeout_s=300))
+        await asyncio.sleep(1)
+        await stage.connections.stop("line")
+        async with asyncio.timeout(1):
+            with pytest.raises(WriteFailed, match="its connection is stopped") as raised:
+                await writing
+        assert not raised.value.may_have_arrived
+
+    run((LINE, driver), story=story)
+    assert driver.written == []
+
+
+def test_a_written_value_stands_in_the_next_sample(run: Run) -> None:
+    target = replace(point("target"), options=SimulatedPointOptions(low=0.0, high=1000.0), range=None)
+    roof = device("roof", target, options=SimulatedDeviceOptions())
+    line = replace(connection(roof, connection_id="line"), options=SimulatedConnectionOptions())
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        await stage.fleet.write("roof", "target", 900.0, timeout_s=10)
+        await asyncio.sleep(5)
+        await stage.forwarded()
+
+    stage = run((line, SimulatedDriver(line)), story=story)
+    values = [sample["readings"]["target"]["value"] for sample in stage.samples("roof")]
+    assert values.index(900.0) in {5, 6}
+    assert set(values[values.index(900.0) :]) == {900.0}

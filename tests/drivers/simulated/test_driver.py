@@ -1,6 +1,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -19,9 +20,11 @@ from edge.domain.driver import (
     MalformedResponse,
     PolledDriver,
     PushedDriver,
+    ValueRefused,
+    WritingDriver,
 )
-from edge.domain.quantity import IDENTITY
-from edge.domain.reading import Reading, Reason, Sample, bad
+from edge.domain.quantity import IDENTITY, Conversion
+from edge.domain.reading import Reading, Reason, Sample, Value, bad
 from edge.domain.settings import ConnectionSettings, DeviceSettings, PointSettings, ValueType
 
 
@@ -185,3 +188,59 @@ def test_options_that_make_no_sense_are_mistakes() -> None:
     assert SimulatedPointOptions(decimals=10).mistakes()
     assert SimulatedDeviceOptions(faults=(SimulatedFault(kind="slow", delay_ms=-1, from_poll=0),)).mistakes()
     assert SimulatedConnectionOptions(push_interval_ms=-1).mistakes()
+
+
+async def test_a_written_value_is_kept_and_read_back() -> None:
+    driver = SimulatedDriver(connection(device("a", point("t"), point("u"))))
+    assert isinstance(driver, WritingDriver)
+    async with driver.open():
+        await driver.write("a", "t", 55.5)
+        readings = [(await driver.poll("a")).readings for _ in range(5)]
+    assert [each["t"].value for each in readings] == [55.5] * 5
+    # The others walk on.
+    assert len({each["u"].value for each in readings}) > 1
+
+
+async def test_a_value_is_written_in_the_canonical_unit() -> None:
+    celsius_of_fahrenheit = Conversion(factor=5 / 9, offset=-160 / 9)
+    warm = replace(point("t", low=50.0, high=90.0, start=60.0, decimals=0), conversion=celsius_of_fahrenheit)
+    driver = SimulatedDriver(connection(device("a", warm)))
+    async with driver.open():
+        await driver.write("a", "t", 20.0)
+        assert (await driver.poll("a")).readings["t"].value == pytest.approx(20.0)
+        # 212 in the device's own unit.
+        with pytest.raises(ValueRefused, match="t takes values from 50 to 90 only"):
+            await driver.write("a", "t", 100.0)
+
+
+@pytest.mark.parametrize("value", [-0.01, 100.01, math.nan, math.inf, True, "on"])
+async def test_a_value_that_a_point_cannot_hold_is_refused_and_changes_nothing(value: Value) -> None:
+    written, untouched = (SimulatedDriver(connection(device("a"))) for _ in range(2))
+    async with written.open(), untouched.open():
+        with pytest.raises(ValueRefused):
+            await written.write("a", "t", value)
+        assert await written.poll("a") == await untouched.poll("a")
+
+
+async def test_a_point_that_follows_a_script_takes_no_value() -> None:
+    driver = SimulatedDriver(connection(device("a", point(values=(1.0, 2.0)))))
+    async with driver.open():
+        with pytest.raises(ValueRefused, match="t follows a script"):
+            await driver.write("a", "t", 1.0)
+
+
+async def test_a_write_meets_the_fault_that_the_next_poll_would_meet() -> None:
+    faults = [SimulatedFault(kind="unreachable", from_poll=2), SimulatedFault(kind="connection_lost", from_poll=3)]
+    driver = SimulatedDriver(connection(device("a", faults=faults)))
+    async with driver.open():
+        await driver.write("a", "t", 1.0)
+        await driver.poll("a")
+        for _ in range(2):
+            with pytest.raises(DeviceUnreachable):
+                await driver.write("a", "t", 2.0)
+        with pytest.raises(DeviceUnreachable):
+            await driver.poll("a")
+        with pytest.raises(ConnectionLost):
+            await driver.write("a", "t", 2.0)
+        with pytest.raises(ConnectionLost, match="not open"):
+            await driver.write("a", "t", 2.0)
