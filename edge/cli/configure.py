@@ -14,6 +14,7 @@ import click
 import structlog
 
 from edge.cli import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_TEMPORARY
+from edge.domain.settable import Part, settables
 
 if TYPE_CHECKING:
     from edge.configure.producer import Asked, Request
@@ -26,7 +27,23 @@ if TYPE_CHECKING:
 TIMEOUT_S = 30.0
 
 
-@click.command()
+def _settable_paths() -> str:
+    of_device = [row.key for row in settables(Part.DEVICE)]
+    of_point = [f".{row.key}" for row in settables(Part.POINT)]
+    return ", ".join([*of_device, f"points.POINT{of_point[0]}", *of_point[1:]])
+
+
+HELP = f"""Change how DEVICE is run, and wait for the gateway's answer.
+
+What can be set: {_settable_paths()}. For example --set pollIntervalS=1 --set points.air_temperature.offset=-0.3 --set
+enabled=false. The rest stays as the newest update that was not rejected has it.
+
+Exit codes: 0 applied, 1 rejected, 2 usage, 75 the store cannot be reached or the gateway did not answer in time, 78
+site file invalid.
+"""
+
+
+@click.command(help=HELP)
 @click.argument("site_file", type=click.Path(path_type=Path))
 @click.argument("device_id", metavar="DEVICE")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="May be given again.")
@@ -56,15 +73,7 @@ def configure(  # noqa: PLR0917 - click's signature
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Change how DEVICE is run, and wait for the gateway's answer.
-
-    What can be set: enabled, pollIntervalS, points.POINT.offset, .gain, .deadband, .maxSilenceS. For example --set
-    pollIntervalS=1 --set points.air_temperature.offset=-0.3 --set enabled=false. The rest stays as the newest update
-    that was not rejected has it.
-
-    Exit codes: 0 applied, 1 rejected, 2 usage, 75 the store cannot be reached or the gateway did not answer in time, 78
-    site file invalid.
-    """
+    """Change how a device is run, and wait for the gateway's answer."""
     settings, store, credential = _load(site_file, uri, credentials_dir)
     device = _device(settings, device_id)
     edits = _edits(device, assignments, removals, document_file)

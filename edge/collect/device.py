@@ -10,11 +10,11 @@ from edge.domain.author import Author, Reference
 from edge.domain.clock import Moment
 from edge.domain.configuration import (
     EffectiveConfiguration,
-    PointConfiguration,
     silence_max_s,
     site_file_configuration,
 )
 from edge.domain.reading import Reading
+from edge.domain.settable import PointConfiguration
 from edge.domain.settings import DeviceSettings, PointSettings
 
 

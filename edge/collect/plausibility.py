@@ -2,8 +2,8 @@
 
 import math
 
-from edge.domain.configuration import PointConfiguration
 from edge.domain.reading import Quality, Reading, Reason, bad
+from edge.domain.settable import PointConfiguration
 from edge.domain.settings import PointSettings, ValueType
 
 # 0.1 + 0.2 is 0.30000000000000004, and a grower who corrects 21.4 by -0.3 wants 21.1. A driver's scale makes such noise,

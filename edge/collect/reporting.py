@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.collect.plausibility import rounded
-from edge.domain.configuration import PointConfiguration
 from edge.domain.reading import Reading
+from edge.domain.settable import PointConfiguration
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """DeviceDescribed: from it alone a third party can write a valid update, and tell silent from absent."""
 
 import hashlib
+from collections.abc import Callable
+from typing import TypeVar
 
 from edge.domain.author import encode_json
 from edge.domain.configuration import EffectiveConfiguration, readers_silence_max_s
@@ -13,8 +15,11 @@ from edge.domain.description import (
     SettableOfPoint,
 )
 from edge.domain.json_form import json_of
-from edge.domain.settings import DeviceSettings, Limits, PointRemote, PointSettings
+from edge.domain.settable import Part, Remote, permitted
+from edge.domain.settings import DeviceSettings, PointSettings
 from edge.storage.remembered import Description
+
+Said = TypeVar("Said", SettableOfDevice, SettableOfPoint)
 
 
 def describe(device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str) -> DeviceDescribed:
@@ -30,8 +35,8 @@ def describe(device: DeviceSettings, configuration: EffectiveConfiguration, *, c
         expected_interval_s=configuration.poll_interval_s if device.is_polled else None,
         max_silence_s=readers_silence_max_s(device, configuration),
         config_version=configuration.version,
-        settable=_settable_device(device),
-        points={point.id: _point(point) for point in device.points if point.publish or point.remote != PointRemote()},
+        settable=_settable(SettableOfDevice, Part.DEVICE, device.remote, device),
+        points={point.id: _point(point, device) for point in device.points if point.publish or point.remote},
     )
 
 
@@ -41,7 +46,7 @@ def as_kept(described: DeviceDescribed) -> Description:
     return Description(digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}", body=text)
 
 
-def _point(point: PointSettings) -> DescribedPoint:
+def _point(point: PointSettings, device: DeviceSettings) -> DescribedPoint:
     return DescribedPoint(
         quantity=point.quantity,
         type=point.type,
@@ -49,28 +54,17 @@ def _point(point: PointSettings) -> DescribedPoint:
         range=None if point.range is None else (point.range.low, point.range.high),
         published=None if point.publish else False,
         writable=False,
-        settable=_settable_point(point.remote),
+        settable=_settable(SettableOfPoint, Part.POINT, point.remote, device),
     )
 
 
-def _settable_device(device: DeviceSettings) -> SettableOfDevice:
-    interval = device.remote.poll_interval_s
-    if interval is not None and device.is_polled:
-        lowest = max(interval.minimum, device.poll_interval_min_s)
-        limits = SettableLimits(min=lowest, max=interval.maximum)
-    else:
-        limits = None
-    return SettableOfDevice(enabled=True if device.remote.enabled else None, poll_interval_s=limits)
-
-
-def _settable_point(remote: PointRemote) -> SettableOfPoint:
-    return SettableOfPoint(
-        offset=_limits(remote.offset),
-        gain=_limits(remote.gain),
-        deadband=_limits(remote.deadband),
-        max_silence_s=_limits(remote.max_silence_s),
+def _settable(described: Callable[..., Said], part: Part, remote: Remote, device: DeviceSettings) -> Said:
+    """Describe what may be set of a device, or of a point of it."""
+    return described(
+        **{
+            row.attribute: permission is True
+            or SettableLimits(min=row.lowest(permission, device), max=permission.maximum)
+            for row, permission in permitted(part, remote)
+            if device.is_polled or not row.is_of_polling
+        }
     )
-
-
-def _limits(limits: Limits | None) -> SettableLimits | None:
-    return None if limits is None else SettableLimits(min=limits.minimum, max=limits.maximum)

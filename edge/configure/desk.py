@@ -17,10 +17,9 @@ from edge.configure.announce import Announcer
 from edge.configure.answer import answer_event_id, draft_answer, draft_restored, history_item
 from edge.configure.effective import stored_configuration
 from edge.configure.judge import Decision, Outcome, Verdict, judge, raised, reject_unknown_device, reject_unreadable
-from edge.configure.plan import changes
 from edge.configure.reading import Unreadable, Update, read_update
 from edge.domain.author import Author
-from edge.domain.configuration import Change, DeviceFleet
+from edge.domain.configuration import Change, DeviceFleet, changes
 from edge.domain.event import EventType, RecordedEvent
 from edge.storage.answers import (
     PendingUpdate,

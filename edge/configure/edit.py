@@ -7,10 +7,8 @@ from typing import TypeAlias
 
 from edge.configure.reading import Document
 from edge.domain.event import Json
+from edge.domain.settable import Part, Settable, settables
 from edge.domain.settings import DeviceSettings
-
-DEVICE_KEYS = ("enabled", "pollIntervalS")
-POINT_KEYS = ("offset", "gain", "deadband", "maxSilenceS")
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -24,12 +22,12 @@ def parse_assignment(text: str, device: DeviceSettings) -> tuple[Path, Json]:
     path_text, separator, value_text = text.partition("=")
     if not separator:
         raise EditMistaken(f"{text}: write path=value")
-    path = parse_path(path_text.strip(), device)
+    path, row = _found(path_text.strip(), device)
     try:
         value: object = json.loads(value_text)
     except (ValueError, RecursionError):
         value = None
-    if path == ("enabled",):
+    if row.value_type is bool:
         if not isinstance(value, bool):
             raise EditMistaken(f"{path_text}: write true or false")
         return path, value
@@ -40,17 +38,22 @@ def parse_assignment(text: str, device: DeviceSettings) -> tuple[Path, Json]:
 
 def parse_path(text: str, device: DeviceSettings) -> Path:
     """Read a path. Raises EditMistaken, with what could have been meant."""
+    return _found(text, device)[0]
+
+
+def _found(text: str, device: DeviceSettings) -> tuple[Path, Settable]:
     path = tuple(text.split("."))
-    if len(path) == 1 and path[0] in DEVICE_KEYS:
-        return path
-    if len(path) == 3 and path[0] == "points" and path[2] in POINT_KEYS:
-        if device.point(path[1]) is None:
-            points = ", ".join(point.id for point in device.points)
-            raise EditMistaken(f"{text}: {device.id} has no point {path[1]}; it has {points}")
-        return path
-    raise EditMistaken(
-        f"{text}: what can be set is {', '.join(DEVICE_KEYS)} and points.POINT.KEY with {', '.join(POINT_KEYS)}"
-    )
+    part = Part.POINT if len(path) == 3 and path[0] == "points" else Part.DEVICE
+    row = next((row for row in settables(part) if row.key == path[-1]), None)
+    if row is None or len(path) == 2:
+        keys = {part: ", ".join(row.key for row in settables(part)) for part in Part}
+        raise EditMistaken(
+            f"{text}: what can be set is {keys[Part.DEVICE]} and points.POINT.KEY with {keys[Part.POINT]}"
+        )
+    if part is Part.POINT and device.point(path[1]) is None:
+        points = ", ".join(point.id for point in device.points)
+        raise EditMistaken(f"{text}: {device.id} has no point {path[1]}; it has {points}")
+    return path, row
 
 
 def edited(document: Document, *, assign: Mapping[Path, Json], remove: Sequence[Path]) -> dict[str, Json]:

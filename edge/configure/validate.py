@@ -1,7 +1,7 @@
 """Holds a configuration against what the device has and the site allows. Pure.
 
-An event can never loosen a limit: limits come from the site file and the profile alone. `setpoints`, `recipe` and
-`alarm` come with a later version; until then they are `not_supported`.
+What can be set is a table (`edge.domain.settable`). An event can never loosen a limit: limits come from the site file and
+the profile alone.
 """
 
 import math
@@ -9,14 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edge.configure.reading import Document
-from edge.domain.configuration import (
-    Code,
-    EffectiveConfiguration,
-    Mistake,
+from edge.domain.configuration import Code, EffectiveConfiguration, Mistake, site_file_configuration
+from edge.domain.settable import (
+    RESERVED,
+    DeviceConfiguration,
+    Limits,
+    Part,
     PointConfiguration,
-    site_file_configuration,
+    Remote,
+    Settable,
+    Values,
+    settables,
 )
-from edge.domain.settings import DeviceSettings, Limits, PointSettings
+from edge.domain.settings import DeviceSettings, PointSettings
 
 # A whole profile gone wrong fits; junk does not fill the outbox.
 MISTAKES_MAX = 50
@@ -33,15 +38,13 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Rule:
-    """What a number may be."""
+class _Place:
+    """Where in the document values stand, and what holds for them there."""
 
+    part: Part
     path: str
-    site_value: float
-    limits: Limits | None
-    # What no site file can loosen.
-    floor: float = -math.inf
-    is_zero_allowed: bool = True
+    site: DeviceConfiguration | PointConfiguration
+    remote: Remote
 
 
 def resolve(document: Document, device: DeviceSettings) -> Resolved:
@@ -63,32 +66,13 @@ class _Examination:
 
     def device(self, document: Document) -> EffectiveConfiguration:
         site = site_file_configuration(self._device)
-        self._refuse_unknown(document, {"enabled", "pollIntervalS", "points", "setpoints", "recipe"}, "")
-        self._refuse_unsupported(document, ("setpoints", "recipe"), "")
-        rule = _Rule(
-            path="pollIntervalS",
-            site_value=site.poll_interval_s,
-            limits=self._device.remote.poll_interval_s,
-            floor=self._device.poll_interval_min_s,
-            is_zero_allowed=False,
-        )
+        place = _Place(part=Part.DEVICE, path="", site=site, remote=self._device.remote)
+        self._refuse_others(document, place, "points")
         return replace(
             site,
-            enabled=self._enabled(document.get("enabled"), site_value=site.enabled),
-            poll_interval_s=self._number(document.get("pollIntervalS"), rule),
+            **self._values(document, place),
             points={**site.points, **self._points(document.get("points"), site.points)},
         )
-
-    def _enabled(self, value: object, *, site_value: bool) -> bool:
-        if value is None or value is site_value:
-            return site_value
-        if not isinstance(value, bool):
-            self._add("enabled", Code.WRONG_TYPE, "enabled must be true or false")
-        elif not self._device.remote.enabled:
-            self._add("enabled", Code.NOT_PERMITTED, "enabled may not be set from far at this device")
-        else:
-            return value
-        return site_value
 
     def _points(self, value: object, site: Mapping[str, PointConfiguration]) -> dict[str, PointConfiguration]:
         if value is None:
@@ -111,76 +95,73 @@ class _Examination:
     def _point(
         self, path: str, point: PointSettings, desired: Document, site: PointConfiguration
     ) -> PointConfiguration:
-        self._refuse_unknown(desired, {"offset", "gain", "deadband", "maxSilenceS", "alarm"}, f"{path}.")
-        self._refuse_unsupported(desired, ("alarm",), f"{path}.")
-        remote = point.remote
-        rules = {
-            "offset": _Rule(path=f"{path}.offset", site_value=site.offset, limits=remote.offset),
-            # A gain of 0 would make every value the same: an invented one.
-            "gain": _Rule(path=f"{path}.gain", site_value=site.gain, limits=remote.gain, is_zero_allowed=False),
-            "deadband": _Rule(path=f"{path}.deadband", site_value=site.deadband, limits=remote.deadband, floor=0),
-            "maxSilenceS": _Rule(
-                path=f"{path}.maxSilenceS",
-                site_value=site.max_silence_s,
-                limits=remote.max_silence_s,
-                floor=0,
-                is_zero_allowed=False,
-            ),
-        }
-        values = {key: self._number(desired.get(key), rule) for key, rule in rules.items()}
-        return PointConfiguration(
-            offset=values["offset"],
-            gain=values["gain"],
-            deadband=values["deadband"],
-            max_silence_s=values["maxSilenceS"],
-        )
+        place = _Place(part=Part.POINT, path=f"{path}.", site=site, remote=point.remote)
+        self._refuse_others(desired, place)
+        return PointConfiguration(**self._values(desired, place))
 
-    def _number(self, value: object, rule: _Rule) -> float:
+    def _refuse_others(self, document: Document, place: _Place, *known: str) -> None:
+        """Refuse keys that mean nothing, and those that will mean something in a later version."""
+        reserved = RESERVED[place.part]
+        keys = {*(row.key for row in settables(place.part)), *reserved, *known}
+        for key in document:
+            if key not in keys:
+                path = f"{place.path}{_key_text(key)}"
+                self._add(path, Code.UNKNOWN_KEY, f"{path} means nothing here")
+        for key in reserved:
+            if document.get(key) not in (None, {}):
+                path = f"{place.path}{key}"
+                self._add(path, Code.NOT_SUPPORTED, f"this version of the gateway does not support {path}")
+
+    def _values(self, document: Document, place: _Place) -> Values:
+        return {row.attribute: self._value(document.get(row.key), row, place) for row in settables(place.part)}
+
+    def _value(self, value: object, row: Settable, place: _Place) -> float | bool:
         """Return the value if it may be, else the site file's."""
+        site_value, path = row.value_in(place.site), f"{place.path}{row.key}"
         if value is None:
-            return rule.site_value
+            return site_value
+        desired = self._switch(value, path) if row.value_type is bool else self._number(value, path)
+        if desired is None or desired == site_value:
+            return site_value
+        permission = place.remote.get(row.attribute)
+        if permission is None:
+            self._add(path, Code.NOT_PERMITTED, f"{path} may not be set from far at this device")
+            return site_value
+        is_allowed = permission is True or self._is_within(desired, row, permission, path)
+        return desired if is_allowed else site_value
+
+    def _switch(self, value: object, path: str) -> bool | None:
+        if isinstance(value, bool):
+            return value
+        self._add(path, Code.WRONG_TYPE, f"{path} must be true or false")
+        return None
+
+    def _number(self, value: object, path: str) -> float | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self._add(rule.path, Code.WRONG_TYPE, f"{rule.path} must be a number")
-            return rule.site_value
+            self._add(path, Code.WRONG_TYPE, f"{path} must be a number")
+            return None
         try:
             number = float(value)
         except OverflowError:
             number = math.inf
-        if not math.isfinite(number):
-            self._add(rule.path, Code.NOT_FINITE, f"{rule.path} must be a finite number")
-            return rule.site_value
-        if number == rule.site_value or self._is_within(number, rule):
+        if math.isfinite(number):
             return number
-        return rule.site_value
+        self._add(path, Code.NOT_FINITE, f"{path} must be a finite number")
+        return None
 
-    def _is_within(self, number: float, rule: _Rule) -> bool:
-        path, text = rule.path, _number_text(number)
-        if rule.limits is None:
-            self._add(path, Code.NOT_PERMITTED, f"{path} may not be set from far at this device")
-            return False
-        minimum = max(rule.limits.minimum, rule.floor)
+    def _is_within(self, number: float, row: Settable, limits: Limits, path: str) -> bool:
+        text, minimum = _number_text(number), row.lowest(limits, self._device)
         if number < minimum:
             message = f"{path} is {text}; this site allows {_number_text(minimum)} or more"
             self._add(path, Code.BELOW_MINIMUM, message, minimum)
-        elif number > rule.limits.maximum:
-            message = f"{path} is {text}; this site allows {_number_text(rule.limits.maximum)} or less"
-            self._add(path, Code.ABOVE_MAXIMUM, message, rule.limits.maximum)
-        elif number == 0 and not rule.is_zero_allowed:
+        elif number > limits.maximum:
+            message = f"{path} is {text}; this site allows {_number_text(limits.maximum)} or less"
+            self._add(path, Code.ABOVE_MAXIMUM, message, limits.maximum)
+        elif number == 0 and not row.is_zero_allowed:
             self._add(path, Code.NOT_PERMITTED, f"{path} must not be 0")
         else:
             return True
         return False
-
-    def _refuse_unknown(self, document: Document, known: set[str], prefix: str) -> None:
-        for key in document:
-            if key not in known:
-                self._add(f"{prefix}{_key_text(key)}", Code.UNKNOWN_KEY, f"{prefix}{_key_text(key)} means nothing here")
-
-    def _refuse_unsupported(self, document: Document, keys: tuple[str, ...], prefix: str) -> None:
-        for key in keys:
-            if document.get(key) not in (None, {}):
-                path = f"{prefix}{key}"
-                self._add(path, Code.NOT_SUPPORTED, f"this version of the gateway does not support {path}")
 
     def _add(self, path: str, code: Code, message: str, limit: float | None = None) -> None:
         self.mistakes.append(Mistake(path=path, code=code, message=message, limit=limit))

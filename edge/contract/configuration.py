@@ -1,8 +1,11 @@
 """What a producer asks for. Everything else that is published is written by the gateway: `edge.domain.facts`."""
 
-from pydantic import ConfigDict, Field
+from typing import Any
+
+from pydantic import ConfigDict, Field, create_model
 
 from edge.contract.model import Boolean, Count, ForeignTimestamp, Identifier, Integer, Model, Number
+from edge.domain.settable import Part, settables
 
 
 class AlarmLimits(Model):
@@ -13,18 +16,6 @@ class AlarmLimits(Model):
     delay_s: Number | None = None
 
 
-class DesiredPoint(Model):
-    """How a point's values are corrected and reported. Absent = the site file's value, else the profile's."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    offset: Number | None = Field(default=None, description="In the canonical unit. Replaces the site file's.")
-    gain: Number | None = None
-    deadband: Number | None = None
-    max_silence_s: Number | None = None
-    alarm: AlarmLimits | None = None
-
-
 class RecipeReference(Model):
     """Reserved, as `alarm`."""
 
@@ -32,16 +23,40 @@ class RecipeReference(Model):
     version: Count | None = None
 
 
-class DesiredConfiguration(Model):
-    """The whole desired state of one device, never a delta. An unknown key is an error, not ignored."""
+class Desired(Model):
+    """Part of a configuration. An unknown key is an error, not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
-    enabled: Boolean | None = None
-    poll_interval_s: Number | None = None
-    points: dict[str, DesiredPoint] | None = None
-    setpoints: dict[str, Number | Boolean] | None = Field(default=None, description="Reserved, as `alarm`.")
-    recipe: RecipeReference | None = Field(default=None, description="Reserved, as `alarm`.")
+
+def _desired(part: Part) -> dict[str, Any]:
+    """Return the fields of what can be set."""
+    return {
+        row.attribute: (
+            Boolean | None if row.value_type is bool else Number | None,
+            Field(default=None, description=row.description),
+        )
+        for row in settables(part)
+    }
+
+
+DesiredPoint = create_model(
+    "DesiredPoint",
+    __base__=Desired,
+    __doc__="How a point's values are corrected and reported. Absent = the site file's value, else the profile's.",
+    **_desired(Part.POINT),
+    alarm=(AlarmLimits | None, None),
+)
+
+DesiredConfiguration = create_model(
+    "DesiredConfiguration",
+    __base__=Desired,
+    __doc__="The whole desired state of one device, never a delta. An unknown key is an error, not ignored.",
+    **_desired(Part.DEVICE),
+    points=(dict[str, DesiredPoint] | None, None),  # type: ignore[valid-type, arg-type]  # made at run time
+    setpoints=(dict[str, Number | Boolean] | None, Field(default=None, description="Reserved, as `alarm`.")),
+    recipe=(RecipeReference | None, Field(default=None, description="Reserved, as `alarm`.")),
+)
 
 
 class Update(Model):
@@ -63,7 +78,9 @@ class UpdateToRead(Update):
     configuration: dict[str, object]
 
 
-class DeviceConfigurationUpdated(Update):
-    """A producer asks for a configuration. Exactly one DeviceConfigurationApplied or Rejected answers it."""
-
-    configuration: DesiredConfiguration
+DeviceConfigurationUpdated = create_model(
+    "DeviceConfigurationUpdated",
+    __base__=Update,
+    __doc__="A producer asks for a configuration. Exactly one DeviceConfigurationApplied or Rejected answers it.",
+    configuration=(DesiredConfiguration, ...),
+)

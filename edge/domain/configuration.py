@@ -1,6 +1,6 @@
 """How a device is run: the configuration in force, and what became of an update."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Protocol
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from edge.domain.json_form import JsonName, OpenList
 from edge.domain.reading import Value
+from edge.domain.settable import DeviceConfiguration, Part, PointConfiguration, settables, values_of
 from edge.domain.settings import DeviceSettings
 
 # Version 0 is the site file alone.
@@ -15,22 +16,10 @@ SITE_FILE_VERSION = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointConfiguration:
-    """How a point's values are corrected and reported, in the canonical unit."""
-
-    offset: float = 0.0
-    gain: float = 1.0
-    deadband: float = 0.0
-    max_silence_s: float = 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectiveConfiguration:
+class EffectiveConfiguration(DeviceConfiguration):
     """What is in force for one device: the newest applied update over the site file over the profile."""
 
     device_id: str
-    enabled: bool
-    poll_interval_s: float
     points: Mapping[str, PointConfiguration]
     version: int = SITE_FILE_VERSION
     # The DeviceConfigurationUpdated in force; None at version 0.
@@ -41,14 +30,8 @@ def site_file_configuration(device: DeviceSettings) -> EffectiveConfiguration:
     """Return what the site file alone says of a device (version 0)."""
     return EffectiveConfiguration(
         device_id=device.id,
-        enabled=device.enabled,
-        poll_interval_s=device.poll_interval_s,
-        points={
-            point.id: PointConfiguration(
-                offset=point.offset, gain=point.gain, deadband=point.deadband, max_silence_s=point.max_silence_s
-            )
-            for point in device.points
-        },
+        points={point.id: PointConfiguration(**values_of(Part.POINT, point)) for point in device.points},
+        **values_of(Part.DEVICE, device),
     )
 
 
@@ -83,6 +66,25 @@ class Change:
     path: str
     before: Annotated[float | bool, JsonName("from")]
     after: Annotated[float | bool, JsonName("to")]
+
+
+def changes(before: EffectiveConfiguration, after: EffectiveConfiguration) -> tuple[Change, ...]:
+    """Compare two configurations of one device, value by value."""
+    old, new = dict(_values(before)), dict(_values(after))
+    return tuple(
+        Change(path=path, before=old[path], after=value)
+        for path, value in new.items()
+        # A point that the site file got in between has no value from before.
+        if path in old and old[path] != value
+    )
+
+
+def _values(configuration: EffectiveConfiguration) -> Iterator[tuple[str, float | bool]]:
+    for row in settables(Part.DEVICE):
+        yield row.key, row.value_in(configuration)
+    for point_id, point in configuration.points.items():
+        for row in settables(Part.POINT):
+            yield f"points.{point_id}.{row.key}", row.value_in(point)
 
 
 class Stage(StrEnum):

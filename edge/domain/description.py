@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from edge.domain.envelope import DeviceFact
 from edge.domain.event import EventType
 from edge.domain.json_form import Digest, Identifier, Whole
+from edge.domain.settable import Part, with_settables
 from edge.domain.settings import ValueType
 
 
@@ -26,22 +27,14 @@ class SettableLimits:
     max: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@with_settables(Part.DEVICE, number=SettableLimits, switch=Literal[True] | None, off=None)
 class SettableOfDevice:
     """What may be set at a device. What is missing may not be set."""
 
-    enabled: Literal[True] | None = None
-    poll_interval_s: SettableLimits | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@with_settables(Part.POINT, number=SettableLimits, switch=Literal[True] | None, off=None)
 class SettableOfPoint:
     """What may be set at a point. What is missing may not be set."""
-
-    offset: SettableLimits | None = None
-    gain: SettableLimits | None = None
-    deadband: SettableLimits | None = None
-    max_silence_s: SettableLimits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

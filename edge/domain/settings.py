@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edge.domain.event_store_uri import needs_credential, uri_mistakes
 from edge.domain.quantity import Conversion
+from edge.domain.settable import DeviceConfiguration, PointConfiguration, Remote
 
 
 class ValueType(StrEnum):
@@ -23,22 +24,6 @@ class ValueType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What may be set from far: both ends included."""
-
-    minimum: float
-    maximum: float
-
-    def __post_init__(self) -> None:
-        if not self.minimum <= self.maximum:
-            raise ValueError("min must not be above max")
-
-    def allow(self, value: float) -> bool:
-        """Whether a value lies within."""
-        return self.minimum <= value <= self.maximum
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
     """The values a point can plausibly have, in the canonical unit, both ends included."""
 
@@ -47,32 +32,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointRemote:
-    """What may be set from far at a point; None = nothing."""
-
-    offset: Limits | None = None
-    gain: Limits | None = None
-    deadband: Limits | None = None
-    max_silence_s: Limits | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceRemote:
-    """What may be set from far at a device."""
-
-    enabled: bool = False
-    poll_interval_s: Limits | None = None
-
-
-# What a device is asked at unless the site file says otherwise.
-POLL_INTERVAL_S = 10.0
-
-# A point with a deadband is reported at least this often (DESIGN section 4.3).
-HEARTBEAT_S = 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PointSettings:
+class PointSettings(PointConfiguration):
     """One point of a device, profile and site file merged. Values are in the canonical unit."""
 
     id: str
@@ -85,12 +45,7 @@ class PointSettings:
     options: object
     range: Range | None = None
     publish: bool = True
-    gain: float = 1.0
-    offset: float = 0.0
-    # 0 = report every reading.
-    deadband: float = 0.0
-    max_silence_s: float = HEARTBEAT_S
-    remote: PointRemote = field(default_factory=PointRemote)
+    remote: Remote = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +59,11 @@ class ProfileIdentity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSettings:
+class DeviceSettings(DeviceConfiguration):
     """One device behind a connection."""
 
     id: str
     points: tuple[PointSettings, ...]
-    poll_interval_s: float
     # Silence after which the device counts as lost to its readers.
     max_silence_s: float
     # The driver's device options.
@@ -117,14 +71,13 @@ class DeviceSettings:
     name: str = ""
     location: str = ""
     profile: ProfileIdentity | None = None
-    enabled: bool = True
     # Else it speaks when it likes, and the poll interval means nothing.
     is_polled: bool = True
     # The device gives no new value sooner (profile, `poll_interval_min_s`).
     poll_interval_min_s: float = 0.0
     # How long after its power came its values mean nothing yet (profile, `warm_up_s`).
     warm_up_s: float = 0.0
-    remote: DeviceRemote = field(default_factory=DeviceRemote)
+    remote: Remote = field(default_factory=dict)
 
     def point(self, point_id: str) -> PointSettings | None:
         """Return the point with this id, or None."""

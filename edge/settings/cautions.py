@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
 from edge.domain.event_store_uri import is_encrypted
-from edge.domain.settings import DeviceSettings, Limits, PointSettings, Settings
+from edge.domain.settable import Limits, Part, Remote, permitted
+from edge.domain.settings import DeviceSettings, PointSettings, Settings
 from edge.settings.document import Table
 from edge.settings.placed import PlacedConnection, serial_port
 from edge.settings.problems import Problem
@@ -119,11 +120,10 @@ def _group_cautions(placed: PlacedConnection) -> Iterator[Problem]:
 
 
 def _device_cautions(table: Table, device: DeviceSettings) -> Iterator[Problem]:
-    remote = table.table("remote", [])
-    yield from _outside(remote, "poll_interval_s", device.remote.poll_interval_s, device.poll_interval_s)
+    yield from _outside_cautions(table.table("remote", []), Part.DEVICE, device.remote, device)
     points = table.table("point", [])
     for point in device.points:
-        yield from _point_cautions(points.table(point.id, []).table("remote", []), point)
+        yield from _outside_cautions(points.table(point.id, []).table("remote", []), Part.POINT, point.remote, point)
 
 
 def _profile_cautions(table: Table, device: DeviceSettings, places: ProfilePlaces) -> Iterator[Problem]:
@@ -137,13 +137,12 @@ def _profile_cautions(table: Table, device: DeviceSettings, places: ProfilePlace
         yield table.place_of("profile").problem(sentence)
 
 
-def _point_cautions(remote: Table, point: PointSettings) -> Iterator[Problem]:
-    for item in fields(point.remote):
-        yield from _outside(remote, item.name, getattr(point.remote, item.name), getattr(point, item.name))
-
-
-def _outside(remote: Table, key: str, limits: Limits | None, value: float) -> Iterator[Problem]:
-    """A value outside its own limits can be left from far, and returned to, but not be neared."""
-    if limits is not None and not limits.allow(value):
-        sentence = f"the site file's own {key}, {value:g}, is not from {limits.minimum:g} to {limits.maximum:g}"
-        yield remote.place_of(key).problem(sentence)
+def _outside_cautions(
+    table: Table, part: Part, remote: Remote, own: DeviceSettings | PointSettings
+) -> Iterator[Problem]:
+    """A value outside its own limits can be left remotely, and returned to, but not be neared."""
+    for row, limits in permitted(part, remote):
+        value = row.value_in(own)
+        if isinstance(limits, Limits) and not limits.allow(value):
+            outside = f"{value:g}, is not from {limits.minimum:g} to {limits.maximum:g}"
+            yield table.place_of(row.attribute).problem(f"the site file's own {row.attribute}, {outside}")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from difflib import get_close_matches
 
 from edge.domain.driver import DriverKind
@@ -17,19 +17,13 @@ from edge.domain.quantity import (
     quantity_of,
     units_for,
 )
-from edge.domain.settings import (
-    DeviceRemote,
-    DeviceSettings,
-    PointRemote,
-    PointSettings,
-    Range,
-    ValueType,
-)
+from edge.domain.settable import Part, values_of
+from edge.domain.settings import DeviceSettings, PointSettings, Range, ValueType
 from edge.settings.adapt import adapt, unknown_keys
 from edge.settings.document import Table
 from edge.settings.problems import Problem
 from edge.settings.profile import Profile
-from edge.settings.tables import GROUP_KEYS, ConnectionTable, DeviceTable, PointTable
+from edge.settings.tables import GROUP_KEYS, ConnectionTable, DeviceTable, PointTable, remote_of
 
 _DEVICE_KEYS = tuple(item.name for item in fields(DeviceTable))
 _POINT_KEYS = tuple(item.name for item in fields(PointTable))
@@ -65,15 +59,14 @@ def build_device(
         name=head.name,
         location=head.location,
         profile=None if profile is None else profile.identity,
-        enabled=head.enabled,
         is_polled=kind.max_silence_s is None,
-        poll_interval_s=interval_s,
         poll_interval_min_s=head.poll_interval_min_s,
         warm_up_s=head.warm_up_s,
         max_silence_s=head.max_silence_s or kind.max_silence_s or default_max_silence_s(interval_s, points),
-        remote=head.remote.remote() if head.remote else DeviceRemote(),
+        remote=remote_of(head.remote, Part.DEVICE),
         options=options,
         points=tuple(points),
+        **values_of(Part.DEVICE, replace(head, poll_interval_s=interval_s)),
     )
 
 
@@ -182,11 +175,8 @@ def _build_point(point_id: str, table: Table, kind: DriverKind, report: list[Pro
         options=options,
         range=_range(head, way, quantity),
         publish=head.publish,
-        gain=head.gain,
-        offset=head.offset,
-        deadband=head.deadband,
-        max_silence_s=head.max_silence_s,
-        remote=head.remote.remote() if head.remote else PointRemote(),
+        remote=remote_of(head.remote, Part.POINT),
+        **values_of(Part.POINT, head),
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from drivers import DriverUnknown, driver_kind, foreign_code
 from edge.domain.driver import DriverKind
-from edge.domain.settings import POLL_INTERVAL_S, DeviceSettings
+from edge.domain.settable import POLL_INTERVAL_S
+from edge.domain.settings import DeviceSettings
 from edge.settings.device import build_device
 from edge.settings.document import Document, Place, Table, read_document
 from edge.settings.placed import BROKE_ON_OPTIONS

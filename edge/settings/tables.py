@@ -2,22 +2,26 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from edge.domain.settings import (
+from edge.domain.settable import (
+    INTERVAL_S_MIN,
     POLL_INTERVAL_S,
-    DeviceGroup,
-    DeviceRemote,
-    DeviceSettings,
+    DeviceConfiguration,
     Limits,
-    PointRemote,
-    PointSettings,
+    Part,
+    PointConfiguration,
+    Remote,
+    Settable,
+    settables,
+    with_settables,
 )
+from edge.domain.settings import DeviceGroup, DeviceSettings, PointSettings
 
 Value = TypeVar("Value", bool, int, float, str, tuple[str, ...])
 
-# Faster than any bus, and a day: whoever means a week has mistaken the unit.
-INTERVAL_S_MIN, INTERVAL_S_MAX = 0.01, 86_400.0
+# A day: a longer one is meant in another unit.
+INTERVAL_S_MAX = 86_400.0
 # A battery device that speaks once a day may be a few hours late, and a valve may stay shut for days.
 SILENCE_S_MAX = 604_800.0
 
@@ -51,43 +55,45 @@ class LimitsTable:
         return Limits(minimum=self.min, maximum=self.max)
 
 
-def _limits(table: LimitsTable | None) -> Limits | None:
-    return None if table is None else table.limits()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@with_settables(Part.POINT, number=LimitsTable, switch=bool, off=False)
 class PointRemoteTable:
-    """What may be set from far at a point."""
-
-    offset: LimitsTable | None = None
-    gain: LimitsTable | None = None
-    deadband: LimitsTable | None = None
-    max_silence_s: LimitsTable | None = None
-
-    def remote(self) -> PointRemote:
-        """The same for the daemon."""
-        return PointRemote(
-            offset=_limits(self.offset),
-            gain=_limits(self.gain),
-            deadband=_limits(self.deadband),
-            max_silence_s=_limits(self.max_silence_s),
-        )
+    """What may be set remotely at a point."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@with_settables(Part.DEVICE, number=LimitsTable, switch=bool, off=False)
 class DeviceRemoteTable:
-    """What may be set from far at a device."""
+    """What may be set remotely at a device."""
 
-    enabled: bool = False
-    poll_interval_s: LimitsTable | None = None
 
-    def remote(self) -> DeviceRemote:
-        """The same for the daemon."""
-        return DeviceRemote(enabled=self.enabled, poll_interval_s=_limits(self.poll_interval_s))
+RemoteTable: TypeAlias = DeviceRemoteTable | PointRemoteTable
+
+
+def remote_of(table: RemoteTable | None, part: Part) -> Remote:
+    """Return the same for the daemon."""
+    found = {row.attribute: getattr(table, row.attribute, None) for row in settables(part)}
+    return {
+        name: written.limits() if isinstance(written, LimitsTable) else True
+        for name, written in found.items()
+        if written
+    }
+
+
+def _remote_mistakes(table: RemoteTable | None, part: Part) -> Iterator[str]:
+    for row in settables(part):
+        limits = getattr(table, row.attribute, None)
+        if isinstance(limits, LimitsTable) and (lowest := _too_low(row, limits)):
+            yield f"remote.{row.attribute}.min is {limits.min:g}; it must be {lowest}"
+
+
+def _too_low(row: Settable, limits: LimitsTable) -> str:
+    """Say how high the lower end must be, where it is too low."""
+    if row.limit_min == 0 and not row.is_zero_allowed:
+        return "more than 0" if limits.min <= 0 else ""
+    return f"{row.limit_min:g} or more" if limits.min < row.limit_min else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointTable:
+class PointTable(PointConfiguration):
     """`[connection.device.point.X]` over the profile's `[point.X]`, without the driver's keys."""
 
     quantity: str | None = None
@@ -95,11 +101,6 @@ class PointTable:
     unit: str | None = None
     range: tuple[float, float] | None = None
     publish: bool = _default(PointSettings, "publish", bool)
-    # From here on in the canonical unit.
-    gain: float = _default(PointSettings, "gain", float)
-    offset: float = _default(PointSettings, "offset", float)
-    deadband: float = _default(PointSettings, "deadband", float)
-    max_silence_s: float = _default(PointSettings, "max_silence_s", float)
     remote: PointRemoteTable | None = None
 
     def mistakes(self) -> list[str]:
@@ -114,32 +115,24 @@ class PointTable:
         if self.deadband < 0:
             yield f"deadband is {self.deadband:g}; it must be 0 (report everything) or more"
         yield from _interval_mistakes(self, "max_silence_s")
-        yield from self._remote_mistakes(self.remote or PointRemoteTable())
-
-    @staticmethod
-    def _remote_mistakes(remote: PointRemoteTable) -> Iterator[str]:
-        if remote.gain is not None and remote.gain.min <= 0:
-            yield f"remote.gain.min is {remote.gain.min:g}; it must be more than 0"
-        if remote.deadband is not None and remote.deadband.min < 0:
-            yield f"remote.deadband.min is {remote.deadband.min:g}; it must be 0 or more"
-        if remote.max_silence_s is not None and remote.max_silence_s.min < INTERVAL_S_MIN:
-            yield f"remote.max_silence_s.min is {remote.max_silence_s.min:g}; it must be {INTERVAL_S_MIN:g} or more"
+        yield from _remote_mistakes(self.remote, Part.POINT)
 
 
 # Keys of a point that a profile may not have: they belong to one device at one site.
-SITE_POINT_KEYS = ("gain", "deadband", "max_silence_s", "remote")
+# `offset` is one of these only where the driver has none.
+SITE_POINT_KEYS = (*(row.attribute for row in settables(Part.POINT) if row.attribute != "offset"), "remote")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceTable:
+class DeviceTable(DeviceConfiguration):
     """`[[connection.device]]` without its points and the driver's keys."""
 
     id: str
     name: str = _default(DeviceSettings, "name", str)
     location: str = _default(DeviceSettings, "location", str)
     profile: str | None = None
-    enabled: bool = _default(DeviceSettings, "enabled", bool)
-    poll_interval_s: float | None = None
+    # None = as its connection says. A configuration always has one.
+    poll_interval_s: float | None = None  # type: ignore[assignment]
     max_silence_s: float | None = None
     remote: DeviceRemoteTable | None = None
     # The profile's; the device gives no new value sooner.
@@ -158,11 +151,10 @@ class DeviceTable:
             yield f"poll_interval_min_s is {self.poll_interval_min_s:g}; it must be from 0 to {INTERVAL_S_MAX:.0f} seconds"
         if not 0 <= self.warm_up_s <= INTERVAL_S_MAX:
             yield f"warm_up_s is {self.warm_up_s:g}; it must be from 0 to {INTERVAL_S_MAX:.0f} seconds"
-        limits = None if self.remote is None else self.remote.poll_interval_s
-        if limits is not None and limits.min < INTERVAL_S_MIN:
-            yield f"remote.poll_interval_s.min is {limits.min:g}; it must be {INTERVAL_S_MIN:g} or more"
-        elif limits is not None and limits.min < self.poll_interval_min_s:
-            within_s = self.poll_interval_min_s
+        yield from _remote_mistakes(self.remote, Part.DEVICE)
+        limits = getattr(self.remote, "poll_interval_s", None)
+        within_s = self.poll_interval_min_s
+        if isinstance(limits, LimitsTable) and INTERVAL_S_MIN <= limits.min < within_s:
             yield f"remote.poll_interval_s.min is {limits.min:g}; the device gives no new value within {within_s:g} s"
 
 

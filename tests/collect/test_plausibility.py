@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.collect.plausibility import corrected, judge, mistake
-from edge.domain.configuration import PointConfiguration
 from edge.domain.reading import Quality, Reading, Reason, bad
+from edge.domain.settable import PointConfiguration
 from edge.domain.settings import Range, ValueType
 from fakes.collect_site import point
 

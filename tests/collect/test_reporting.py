@@ -2,8 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.collect.reporting import Reported, is_reportable, select
-from edge.domain.configuration import PointConfiguration
 from edge.domain.reading import Quality, Reading, Reason, bad
+from edge.domain.settable import PointConfiguration
 
 TENTH = PointConfiguration(deadband=0.1, max_silence_s=600.0)
 

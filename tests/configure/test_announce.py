@@ -1,6 +1,6 @@
 from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.event import EventType
-from edge.domain.settings import DeviceRemote, Limits
+from edge.domain.settable import Limits
 from fakes.alarm_check import alarm_view
 from fakes.configure_world import World, make_device, make_settings
 from fakes.virtual_time import run_virtual
@@ -11,7 +11,7 @@ def test_what_the_site_file_no_longer_allows_is_not_used_and_an_event_says_so_on
         world.ask(1, {"pollIntervalS": 2, "points": {"air_temperature": {"offset": 1.5}}})
         async with world.started() as gateway:
             await gateway.settle()
-        strict = make_device("bench", remote=DeviceRemote(poll_interval_s=Limits(minimum=5, maximum=60)))
+        strict = make_device("bench", remote={"poll_interval_s": Limits(minimum=5, maximum=60)})
         generous = world.settings
         world.settings = make_settings(strict, make_device("roof"))
         for _ in range(2):
@@ -37,7 +37,7 @@ def test_a_new_valid_update_clears_the_alarm(world: World) -> None:
         world.ask(1, {"pollIntervalS": 2})
         async with world.started() as gateway:
             await gateway.settle()
-        strict = DeviceRemote(poll_interval_s=Limits(minimum=5, maximum=60))
+        strict = {"poll_interval_s": Limits(minimum=5, maximum=60)}
         world.settings = make_settings(make_device("bench", remote=strict), make_device("roof"))
         async with world.started() as gateway:
             await gateway.settle()
@@ -78,7 +78,7 @@ def test_the_alarm_of_a_device_goes_with_it(world: World) -> None:
         world.ask(1, {"pollIntervalS": 2})
         async with world.started() as gateway:
             await gateway.settle()
-        strict = DeviceRemote(poll_interval_s=Limits(minimum=5, maximum=60))
+        strict = {"poll_interval_s": Limits(minimum=5, maximum=60)}
         world.settings = make_settings(make_device("bench", remote=strict), make_device("roof"))
         async with world.started() as gateway:
             await gateway.settle()
@@ -97,7 +97,7 @@ def test_an_alarm_about_something_else_takes_the_place_of_the_one_before(world: 
         world.ask(1, {"pollIntervalS": 2, "points": {"air_temperature": {"offset": 1.5}}})
         async with world.started() as gateway:
             await gateway.settle()
-        for remote in (DeviceRemote(poll_interval_s=Limits(minimum=5, maximum=60)), DeviceRemote()):
+        for remote in ({"poll_interval_s": Limits(minimum=5, maximum=60)}, {}):
             world.settings = make_settings(make_device("bench", remote=remote), make_device("roof"))
             for _ in range(2):
                 async with world.started() as gateway:

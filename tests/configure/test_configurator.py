@@ -7,7 +7,6 @@ import pytest
 from edge.configure.answer import answer_event_id
 from edge.domain.clock import rfc3339
 from edge.domain.event import EventType
-from edge.domain.settings import DeviceRemote
 from fakes.configure_world import (
     ANSWERS,
     STATUS_STREAM,
@@ -215,7 +214,7 @@ def test_everything_that_is_written_keeps_the_contract(world: World) -> None:
         world.ask(1, {"pollIntervalS": 2}, device_id="roof")
         async with world.started() as gateway:
             await gateway.settle()
-        world.settings = make_settings(make_device("bench"), make_device("roof", remote=DeviceRemote()))
+        world.settings = make_settings(make_device("bench"), make_device("roof", remote={}))
         async with world.started() as gateway:
             await gateway.settle()
             entries = await all_entries(gateway.outbox)

@@ -3,7 +3,6 @@ from dataclasses import replace
 from edge.configure.describe import as_kept, describe
 from edge.domain.configuration import site_file_configuration
 from edge.domain.json_form import json_of
-from edge.domain.settings import DeviceRemote
 from fakes.configure_world import DIGEST, make_device
 
 
@@ -30,7 +29,7 @@ def test_a_description_says_all_that_may_be_set() -> None:
                 "settable": {
                     "offset": {"min": -2, "max": 2},
                     "gain": {"min": -1, "max": 2},
-                    "deadband": {"min": -1, "max": 1},
+                    "deadband": {"min": 0, "max": 1},
                     "maxSilenceS": {"min": 0, "max": 3600},
                 },
             },
@@ -48,7 +47,7 @@ def test_a_description_says_all_that_may_be_set() -> None:
 def test_a_point_that_is_never_in_an_event_is_described_only_if_something_of_it_can_be_set() -> None:
     device = make_device()
     temperature, humidity = (replace(point, publish=False) for point in device.points)
-    hidden = replace(device, points=(temperature, humidity), remote=DeviceRemote(), profile=None)
+    hidden = replace(device, points=(temperature, humidity), remote={}, profile=None)
     body = json_of(describe(hidden, site_file_configuration(hidden), connection_id="line"))
     assert (body["settable"], body["profile"]) == ({}, None)
     assert isinstance(body["points"], dict)

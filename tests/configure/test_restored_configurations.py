@@ -13,7 +13,6 @@ from edge.configure.answer import answer_event_id
 from edge.configure.configurator import FIRST_LOOK_S
 from edge.contract.registry import METADATA, MODELS
 from edge.domain.event import EventType
-from edge.domain.settings import DeviceRemote
 from fakes.configure_world import (
     ANSWERS,
     STATUS_STREAM,
@@ -264,7 +263,7 @@ def test_what_is_restored_is_held_against_the_site_file_as_it_is_now(world: Worl
         world.ask(3, {"pollIntervalS": 5, "enabled": False})
         await run_once(world)
         shutil.rmtree(world.directory)
-        world.settings = make_settings(make_device("bench", remote=DeviceRemote(enabled=True)))
+        world.settings = make_settings(make_device("bench", remote={"enabled": True}))
         async with world.started() as gateway:
             await gateway.settle()
             in_force = gateway.fleet.in_force["bench"]

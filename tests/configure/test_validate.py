@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from edge.configure.validate import MISTAKES_MAX, resolve
 from edge.domain.author import encode_json
-from edge.domain.configuration import Code, PointConfiguration, site_file_configuration
-from edge.domain.settings import DeviceRemote, Limits
+from edge.domain.configuration import Code, site_file_configuration
+from edge.domain.settable import Limits, PointConfiguration
 from fakes.configure_world import make_device
 
 DEVICE = make_device(poll_interval_min_s=3.0)
-NEITHER = make_device(remote=DeviceRemote())
+NEITHER = make_device(remote={})
 
 
 def errors(document: dict[str, Any], device: Any = DEVICE) -> list[tuple[str, str, float | None]]:
@@ -100,7 +100,7 @@ def test_a_site_file_can_not_loosen_what_a_profile_knows() -> None:
     device = make_device(
         poll_interval_min_s=30.0,
         poll_interval_s=60.0,
-        remote=DeviceRemote(poll_interval_s=Limits(minimum=1, maximum=100)),
+        remote={"poll_interval_s": Limits(minimum=1, maximum=100)},
     )
     assert errors({"pollIntervalS": 10}, device) == [("pollIntervalS", "below_minimum", 30.0)]
 

@@ -15,14 +15,12 @@ from edge.domain.author import Author
 from edge.domain.configuration import EffectiveConfiguration
 from edge.domain.event import EventType, NewEvent
 from edge.domain.quantity import IDENTITY
+from edge.domain.settable import Limits
 from edge.domain.settings import (
     ConnectionSettings,
-    DeviceRemote,
     DeviceSettings,
     EventStoreSettings,
-    Limits,
     OutboxSettings,
-    PointRemote,
     PointSettings,
     ProfileIdentity,
     Range,
@@ -62,12 +60,12 @@ def make_device(device_id: str = "bench", **changes: Any) -> DeviceSettings:
                 options=None,
                 range=Range(low=-40, high=80),
                 offset=-0.2,
-                remote=PointRemote(
-                    offset=Limits(minimum=-2, maximum=2),
-                    gain=Limits(minimum=-1, maximum=2),
-                    deadband=Limits(minimum=-1, maximum=1),
-                    max_silence_s=Limits(minimum=0, maximum=3600),
-                ),
+                remote={
+                    "offset": Limits(minimum=-2, maximum=2),
+                    "gain": Limits(minimum=-1, maximum=2),
+                    "deadband": Limits(minimum=-1, maximum=1),
+                    "max_silence_s": Limits(minimum=0, maximum=3600),
+                },
             ),
             PointSettings(
                 id="relative_humidity",
@@ -81,7 +79,7 @@ def make_device(device_id: str = "bench", **changes: Any) -> DeviceSettings:
         "poll_interval_s": 10.0,
         "max_silence_s": 60.0,
         "options": None,
-        "remote": DeviceRemote(enabled=True, poll_interval_s=Limits(minimum=2, maximum=3600)),
+        "remote": {"enabled": True, "poll_interval_s": Limits(minimum=2, maximum=3600)},
     }
     return DeviceSettings(**{**fields, **changes})
 

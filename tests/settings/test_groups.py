@@ -117,7 +117,7 @@ def test_listed_names_are_devices_beside_the_others(read: Read) -> None:
     left = connection.devices[1]
     assert (left.name, left.location, left.options) == ("Bench 3/left", "north", Topic(topic="bench/Bench 3/left"))
     assert left.points[0].offset == 0.5
-    assert left.remote.enabled
+    assert left.remote["enabled"]
     (group,) = connection.groups
     assert (group.id, group.names, group.adopt) == ("zigbee-{name}", ("Bench 3/left", "Bench 3/right"), False)
     assert group.exclude == ("bench/bridge",)

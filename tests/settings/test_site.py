@@ -7,7 +7,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions, ModbusPointOptions
-from edge.domain.settings import Limits, OutboxSettings, Range, Settings
+from edge.domain.settable import Limits
+from edge.domain.settings import OutboxSettings, Range, Settings
 from edge.settings.problems import ConfigurationInvalid
 from edge.settings.site import load_settings
 
@@ -27,8 +28,7 @@ def test_a_site_file_and_its_profile_become_settings(load: Load) -> None:
     assert (device.profile.id, device.profile.version) == ("clima", 2)
     assert device.options == ModbusDeviceOptions(address=3, registers_max=32, request_gap_ms=50)
     assert (device.poll_interval_s, device.poll_interval_min_s, device.max_silence_s) == (5, 2, 30)
-    assert device.remote.enabled
-    assert device.remote.poll_interval_s == Limits(minimum=2, maximum=3600)
+    assert device.remote == {"enabled": True, "poll_interval_s": Limits(minimum=2, maximum=3600)}
 
 
 def test_points_come_out_in_canonical_units(load: Load) -> None:
@@ -40,8 +40,8 @@ def test_points_come_out_in_canonical_units(load: Load) -> None:
     assert (temperature.range.low, temperature.range.high) == pytest.approx((-40, 80))
     assert temperature.options == ModbusPointOptions(table="input", address=1, type="int16", scale=0.1, raw_offset=32)
     assert (temperature.offset, temperature.gain) == (-0.2, 1.0)
-    assert temperature.remote.offset == Limits(minimum=-2, maximum=2)
-    assert (humidity.offset, humidity.remote.offset) == (0, None)
+    assert temperature.remote == {"offset": Limits(minimum=-2, maximum=2)}
+    assert (humidity.offset, humidity.remote) == (0, {})
     assert (state.publish, state.quantity) == (False, None)
 
 
