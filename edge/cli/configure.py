@@ -257,7 +257,7 @@ def _carried_out(
 
 def _tell_draft(asked: "Asked", device: "DeviceSettings", *, as_json: bool) -> int:
     """Show the update, and what is wrong with it as far as the site file tells."""
-    from edge.configure.validate import resolve
+    from edge.configure.judge import resolve
 
     configuration = asked.data["configuration"]
     assert isinstance(configuration, dict), "composed as an object"

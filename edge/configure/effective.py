@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from edge.configure.judge import Resolved, resolve
 from edge.configure.reading import Document, Update
-from edge.configure.validate import Resolved, resolve
 from edge.domain.author import encode_json
 from edge.domain.configuration import (
     Code,

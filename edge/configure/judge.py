@@ -1,17 +1,30 @@
-"""Judges the updates of one device in the order of the stream. Pure.
+"""Judges the updates of one device: what each asks for, and whether it comes in time. Pure.
 
 Each valid update counts as if it were applied at once; then only the last valid one is, and the others are superseded.
+What can be set is a table (`edge.domain.settable`). An event can never loosen a limit: limits come from the site file and
+the profile alone.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from edge.configure.reading import Unreadable, Update
-from edge.configure.validate import resolve
+from edge.configure.reading import Document, Unreadable, Update
 from edge.domain.clock import rfc3339
-from edge.domain.configuration import Code, EffectiveConfiguration, Mistake, Stage
-from edge.domain.settings import DeviceSettings
+from edge.domain.configuration import Code, EffectiveConfiguration, Mistake, Stage, site_file_configuration
+from edge.domain.settable import (
+    RESERVED,
+    DeviceConfiguration,
+    Limits,
+    Part,
+    PointConfiguration,
+    Remote,
+    Settable,
+    Values,
+    settables,
+)
+from edge.domain.settings import DeviceSettings, PointSettings
 from edge.storage.configurations import DeviceVersions
 
 
@@ -126,3 +139,163 @@ def _untimely(update: Update, versions: DeviceVersions, now_ms: int) -> Iterable
     if update.valid_until_ms is not None and update.valid_until_ms < now_ms:
         message = f"validUntil passed before the update could be applied, at {rfc3339(now_ms)}"
         yield Mistake(path="validUntil", code=Code.EXPIRED, message=message)
+
+
+# A whole profile gone wrong fits; junk does not fill the outbox.
+MISTAKES_MAX = 50
+# Keys of the update come back in paths; nobody needs more of them to recognise them.
+KEY_LENGTH_MAX = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What a document comes to over the site file. Where there are mistakes, the site file's value stands instead."""
+
+    configuration: EffectiveConfiguration
+    mistakes: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where in the document values stand, and what holds for them there."""
+
+    part: Part
+    path: str
+    site: DeviceConfiguration | PointConfiguration
+    remote: Remote
+
+
+def resolve(document: Document, device: DeviceSettings) -> Resolved:
+    """Lay a whole configuration over the site file's, and say everything that is wrong with it.
+
+    An absent key, or null, is the site file's value. A value equal to the site file's is always allowed.
+    """
+    examination = _Examination(device)
+    configuration = examination.device(document)
+    return Resolved(configuration=configuration, mistakes=_bounded(examination.mistakes))
+
+
+class _Examination:
+    """Walks through one configuration and collects what is wrong."""
+
+    def __init__(self, device: DeviceSettings) -> None:
+        self._device = device
+        self.mistakes: list[Mistake] = []
+
+    def device(self, document: Document) -> EffectiveConfiguration:
+        site = site_file_configuration(self._device)
+        place = _Place(part=Part.DEVICE, path="", site=site, remote=self._device.remote)
+        self._refuse_others(document, place, "points")
+        return replace(
+            site,
+            **self._values(document, place),
+            points={**site.points, **self._points(document.get("points"), site.points)},
+        )
+
+    def _points(self, value: object, site: Mapping[str, PointConfiguration]) -> dict[str, PointConfiguration]:
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self._add("points", Code.WRONG_TYPE, "points must be an object")
+            return {}
+        points = {}
+        for point_id, desired in value.items():
+            path = f"points.{_key_text(point_id)}"
+            point = self._device.point(point_id)
+            if point is None:
+                self._add(path, Code.UNKNOWN_POINT, f"the device has no point {_key_text(point_id)}")
+            elif isinstance(desired, Mapping):
+                points[point.id] = self._point(path, point, desired, site[point.id])
+            elif desired is not None:
+                self._add(path, Code.WRONG_TYPE, f"{path} must be an object")
+        return points
+
+    def _point(
+        self, path: str, point: PointSettings, desired: Document, site: PointConfiguration
+    ) -> PointConfiguration:
+        place = _Place(part=Part.POINT, path=f"{path}.", site=site, remote=point.remote)
+        self._refuse_others(desired, place)
+        return PointConfiguration(**self._values(desired, place))
+
+    def _refuse_others(self, document: Document, place: _Place, *known: str) -> None:
+        """Refuse keys that mean nothing, and those that will mean something in a later version."""
+        reserved = RESERVED[place.part]
+        keys = {*(row.key for row in settables(place.part)), *reserved, *known}
+        for key in document:
+            if key not in keys:
+                path = f"{place.path}{_key_text(key)}"
+                self._add(path, Code.UNKNOWN_KEY, f"{path} means nothing here")
+        for key in reserved:
+            if document.get(key) not in (None, {}):
+                path = f"{place.path}{key}"
+                self._add(path, Code.NOT_SUPPORTED, f"this version of the gateway does not support {path}")
+
+    def _values(self, document: Document, place: _Place) -> Values:
+        return {row.attribute: self._value(document.get(row.key), row, place) for row in settables(place.part)}
+
+    def _value(self, value: object, row: Settable, place: _Place) -> float | bool:
+        """Return the value if it may be, else the site file's."""
+        site_value, path = row.value_in(place.site), f"{place.path}{row.key}"
+        if value is None:
+            return site_value
+        desired = self._switch(value, path) if row.value_type is bool else self._number(value, path)
+        if desired is None or desired == site_value:
+            return site_value
+        permission = place.remote.get(row.attribute)
+        if permission is None:
+            self._add(path, Code.NOT_PERMITTED, f"{path} may not be set from far at this device")
+            return site_value
+        is_allowed = permission is True or self._is_within(desired, row, permission, path)
+        return desired if is_allowed else site_value
+
+    def _switch(self, value: object, path: str) -> bool | None:
+        if isinstance(value, bool):
+            return value
+        self._add(path, Code.WRONG_TYPE, f"{path} must be true or false")
+        return None
+
+    def _number(self, value: object, path: str) -> float | None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self._add(path, Code.WRONG_TYPE, f"{path} must be a number")
+            return None
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+        self._add(path, Code.NOT_FINITE, f"{path} must be a finite number")
+        return None
+
+    def _is_within(self, number: float, row: Settable, limits: Limits, path: str) -> bool:
+        text, minimum = _number_text(number), row.lowest(limits, self._device)
+        if number < minimum:
+            message = f"{path} is {text}; this site allows {_number_text(minimum)} or more"
+            self._add(path, Code.BELOW_MINIMUM, message, minimum)
+        elif number > limits.maximum:
+            message = f"{path} is {text}; this site allows {_number_text(limits.maximum)} or less"
+            self._add(path, Code.ABOVE_MAXIMUM, message, limits.maximum)
+        elif number == 0 and not row.is_zero_allowed:
+            self._add(path, Code.NOT_PERMITTED, f"{path} must not be 0")
+        else:
+            return True
+        return False
+
+    def _add(self, path: str, code: Code, message: str, limit: float | None = None) -> None:
+        self.mistakes.append(Mistake(path=path, code=code, message=message, limit=limit))
+
+
+def _bounded(mistakes: list[Mistake]) -> tuple[Mistake, ...]:
+    if len(mistakes) <= MISTAKES_MAX:
+        return tuple(mistakes)
+    rest = len(mistakes) - MISTAKES_MAX + 1
+    last = Mistake(path="", code=Code.FURTHER_ERRORS, message=f"and {rest} errors more")
+    return (*mistakes[: MISTAKES_MAX - 1], last)
+
+
+def _key_text(key: str) -> str:
+    return key if len(key) <= KEY_LENGTH_MAX else f"{key[:KEY_LENGTH_MAX]}…"
+
+
+def _number_text(value: float) -> str:
+    return f"{value:.15g}"

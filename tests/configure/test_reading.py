@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.configure.judge import resolve
 from edge.configure.reading import UPDATE_BYTES_MAX, Unreadable, Update, read_update
-from edge.configure.validate import resolve
 from edge.domain.author import encode_json
 from edge.domain.configuration import Code
 from edge.domain.event import EventType, RecordedEvent

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from drivers import driver_kinds
 from edge.cli.configure import HELP
-from edge.configure.describe import describe
+from edge.configure.announce import describe
 from edge.configure.edit import parse_assignment
-from edge.configure.validate import resolve
+from edge.configure.judge import resolve
 from edge.contract.registry import schemas
 from edge.domain.configuration import changes, site_file_configuration
 from edge.domain.json_form import json_of
