@@ -19,7 +19,6 @@ ALONE_LINES_MIN = 60
 # Corridors that are still to be merged. This only gets shorter: whoever merges one takes its line out.
 CORRIDORS = {
     "edge.collect.on_request",
-    "edge.configure.plan",
 }
 
 # DESIGN section 3. zone: (our own zones it may import, third parties it may import)
