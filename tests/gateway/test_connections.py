@@ -19,7 +19,8 @@ from edge.domain.configuration import WriteFailed
 from edge.domain.driver import DeviceUnreachable, DriverMisconfigured
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
-from edge.domain.settings import ConnectionSettings, DeviceRemote, Limits
+from edge.domain.settable import Limits
+from edge.domain.settings import ConnectionSettings
 from edge.storage import writer
 from edge.storage.configurations import StoredConfiguration, save_configuration
 from fakes.collect_site import connection, device, group, point
@@ -28,7 +29,7 @@ from fakes.inline_sqlite import disk_error, ignore
 from fakes.scripted_driver import ScriptedGroupDriver, ScriptedPolledDriver, ScriptedPushedDriver, WritableDriver, good
 
 GONE_OR_THERE = (EventType.DEVICE_RETIRED, EventType.DEVICE_DESCRIBED)
-REMOTE = DeviceRemote(poll_interval_s=Limits(minimum=1.0, maximum=60.0))
+REMOTE = {"poll_interval_s": Limits(minimum=1.0, maximum=60.0)}
 LINE = connection(device("a", remote=REMOTE), device("b"), connection_id="line")
 OTHER = connection(device("c"), connection_id="other")
 
