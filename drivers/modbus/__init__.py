@@ -6,6 +6,7 @@ Importing this loads no transport.
 from collections.abc import Iterator
 
 from drivers.decoders.modbus_status import status_mistakes
+from drivers.first_day import HooksIn
 from drivers.modbus import first_day
 from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions, ModbusPointOptions
 from edge.domain.driver import Driver, DriverContext, DriverKind
@@ -33,6 +34,8 @@ def cautions(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
     yield from bus_load_cautions(connection)
 
 
+_HOOKS = HooksIn("drivers.modbus")
+
 KIND = DriverKind(
     name="modbus",
     title="Modbus devices over Modbus/TCP, on a serial line, or RTU over TCP",
@@ -42,9 +45,9 @@ KIND = DriverKind(
     create=create,
     mistakes=mistakes,
     cautions=cautions,
-    scan=first_day.scan,
+    scan=_HOOKS.scan,
     probe=first_day.probe,
-    decode=first_day.decode,
+    decode=_HOOKS.decode,
     first_day=first_day.FIRST_DAY,
-    simulate=first_day.simulate,
+    simulate=_HOOKS.simulate,
 )

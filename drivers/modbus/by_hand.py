@@ -16,7 +16,7 @@ from edge.domain.reading import Sample
 from edge.domain.settings import DeviceSettings
 
 
-def decode_values(device: DeviceSettings, given: Given) -> list[Sample]:
+def decode(device: DeviceSettings, given: Given) -> list[Sample]:
     """Decode a frame, or registers with a place or without one. Raises Undecodable."""
     try:
         place, values = _placed(device, given)

@@ -1,29 +1,23 @@
-"""What Modbus offers on a first day: hooks for `scan`, `probe`, `decode`, `init` and `simulate`. Loads no transport."""
+"""What Modbus offers on a first day: how a connection is named, drafted and looked at. Loads no transport."""
 
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 
+from drivers.first_day import named_line, usable
 from drivers.modbus.options import ModbusConnectionOptions
-from drivers.named_line import named_line
-from edge.domain.by_hand import Given
 from edge.domain.commissioning import (
     AnswerWrong,
     DraftConnection,
-    Endpoint,
     FirstDay,
     RegisterRange,
-    Search,
-    Simulation,
     Stretch,
     Survey,
     TomlValue,
     Way,
     Wishes,
 )
-from edge.domain.reading import Sample
-from edge.domain.settings import ConnectionSettings, DeviceSettings
+from edge.domain.settings import ConnectionSettings
 
 _HOST = re.compile(r"(?P<host>\[[^\]]+\]|[^:\s]+)(?::(?P<port>[0-9]{1,5}))?")
 
@@ -33,7 +27,7 @@ def modbus_host(text: str, *, is_rtu: bool = False) -> ModbusConnectionOptions:
     match = _HOST.fullmatch(text.strip())
     if match is None:
         raise AnswerWrong(f"{text!r} is no host; write 192.168.1.20 or 192.168.1.20:502")
-    return _checked(
+    return usable(
         ModbusConnectionOptions(
             transport="rtu_over_tcp" if is_rtu else "tcp",
             host=match["host"].strip("[]"),
@@ -45,15 +39,9 @@ def modbus_host(text: str, *, is_rtu: bool = False) -> ModbusConnectionOptions:
 def modbus_port(text: str) -> ModbusConnectionOptions:
     """Read PORT, PORT@9600 or PORT@9600/8N1. Raises AnswerWrong."""
     line = named_line(text)
-    return _checked(
+    return usable(
         ModbusConnectionOptions(transport="serial", serial_port=line.port, baud_rate=line.baud_rate, format=line.format)
     )
-
-
-def _checked(options: ModbusConnectionOptions) -> ModbusConnectionOptions:
-    if mistakes := options.mistakes():
-        raise AnswerWrong("; ".join(mistakes))
-    return options
 
 
 def draft(options: object) -> DraftConnection:
@@ -111,31 +99,8 @@ FIRST_DAY = FirstDay(
 )
 
 
-def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
-    """Plan to ask every unit."""
-    from drivers.modbus.scan import search_units  # noqa: PLC0415 - pymodbus only where a person looks
-
-    return search_units(connection, wishes)
-
-
 def probe(connection: ConnectionSettings, wanted: RegisterRange) -> AsyncGenerator[Stretch, None]:
     """Read registers of one unit."""
     from drivers.modbus.scan import read_range  # noqa: PLC0415 - pymodbus only where a person looks
 
     return read_range(connection, wanted)
-
-
-def decode(device: DeviceSettings, given: Given) -> Sequence[Sample]:
-    """Decode a frame or registers."""
-    from drivers.modbus.by_hand import decode_values  # noqa: PLC0415 - only `decode` asks
-
-    return decode_values(device, given)
-
-
-def simulate(
-    connections: Sequence[ConnectionSettings], simulation: Simulation
-) -> AbstractAsyncContextManager[Mapping[str, Endpoint]]:
-    """Serve hosts and serial lines."""
-    from drivers.modbus.simulate import serve  # noqa: PLC0415 - the simulation only where it is shown
-
-    return serve(connections, simulation)

@@ -16,7 +16,7 @@ from edge.domain.settings import ConnectionSettings
 BLOCK_LENGTH = 32
 
 
-def search_units(connection: ConnectionSettings, wishes: Wishes) -> Search:
+def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
     """Return the search for units."""
     return Search(
         rows_are="units",

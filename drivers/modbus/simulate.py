@@ -1,7 +1,6 @@
 """Shows a site's Modbus devices with the simulation's servers: what `simulate` does for this driver."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 from drivers.modbus.options import ModbusConnectionOptions, ModbusDeviceOptions
 from drivers.simulation.faults import MODBUS_RTU_FAULTS, MODBUS_TCP_FAULTS
@@ -11,18 +10,9 @@ from drivers.simulation.pty_line import open_line
 from drivers.simulation.register_map import ServedUnit
 from drivers.simulation.rtu_bus import RtuBus
 from drivers.simulation.sensors import SimulatedDevice
-from drivers.simulation.site import SimulatedSite
+from drivers.simulation.site import SimulatedSite, each_served
 from edge.domain.commissioning import Endpoint, Simulation
 from edge.domain.settings import ConnectionSettings
-
-
-@asynccontextmanager
-async def serve(
-    connections: Sequence[ConnectionSettings], simulation: Simulation
-) -> AsyncIterator[Mapping[str, Endpoint]]:
-    """Serve TCP hosts and serial lines for the length of the context. Raises PortTaken, LinkTaken or OSError."""
-    async with AsyncExitStack() as stack:
-        yield {connection.id: await _endpoint(stack, connection, simulation) for connection in connections}
 
 
 async def _endpoint(stack: AsyncExitStack, connection: ConnectionSettings, simulation: Simulation) -> Endpoint:
@@ -42,6 +32,10 @@ async def _endpoint(stack: AsyncExitStack, connection: ConnectionSettings, simul
     return Endpoint(
         changes={"host": simulation.listen, "tcp_port": port}, sentence=f"{kind} {simulation.listen}:{port}: {names}"
     )
+
+
+# The hook: hosts on TCP ports, and serial lines. Raises PortTaken, LinkTaken or OSError.
+simulate = each_served(_endpoint)
 
 
 def _units(connection: ConnectionSettings, *, is_tcp: bool) -> tuple[ServedUnit, ...]:

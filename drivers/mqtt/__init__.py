@@ -1,5 +1,6 @@
 """MQTT devices behind a broker. Importing this loads no transport."""
 
+from drivers.first_day import HooksIn
 from drivers.mqtt import first_day
 from drivers.mqtt.options import MqttConnectionOptions, MqttDeviceOptions, MqttPointOptions
 from drivers.mqtt.site_check import cautions, mistakes
@@ -17,6 +18,8 @@ def create(connection: ConnectionSettings, context: DriverContext) -> Driver:
     return MqttDriver(connection, context)
 
 
+_HOOKS = HooksIn("drivers.mqtt")
+
 KIND = DriverKind(
     name="mqtt",
     title="MQTT devices behind a broker",
@@ -30,8 +33,8 @@ KIND = DriverKind(
     # On which topic a device speaks does not matter to what it says.
     stand_ins={"topic": "device"},
     visiting=first_day.visiting,
-    scan=first_day.scan,
-    decode=first_day.decode,
+    scan=_HOOKS.scan,
+    decode=_HOOKS.decode,
     first_day=first_day.FIRST_DAY,
-    simulate=first_day.simulate,
+    simulate=_HOOKS.simulate,
 )

@@ -14,7 +14,7 @@ from edge.domain.settings import DeviceSettings
 OLDEST_RECORD_S = 1_420_070_400
 
 
-def decode_messages(device: DeviceSettings, given: Given) -> Sequence[Sample]:
+def decode(device: DeviceSettings, given: Given) -> Sequence[Sample]:
     """Decode a message with its topic, or a LoRaWAN frame. Raises Undecodable."""
     try:
         samples = _samples(device, given)

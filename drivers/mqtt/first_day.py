@@ -1,34 +1,24 @@
-"""What brokers offer on a first day: hooks for `read`, `scan`, `decode`, `init` and `simulate`. Loads no transport."""
+"""What brokers offer on a first day: how a broker is named, drafted and looked at, and how one comes as a guest. Loads no transport."""
 
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
+from drivers.first_day import usable
 from drivers.mqtt.options import MqttConnectionOptions
-from edge.domain.by_hand import Given
 from edge.domain.commissioning import (
-    AnswerWrong,
     DraftConnection,
-    Endpoint,
     FirstDay,
-    Search,
-    Simulation,
     Survey,
     TomlValue,
     Way,
     Wishes,
 )
-from edge.domain.reading import Sample
-from edge.domain.settings import ConnectionSettings, DeviceSettings
+from edge.domain.settings import ConnectionSettings
 
 
 def broker(text: str) -> MqttConnectionOptions:
     """Read a broker's address; mqtt:// may be left out. Raises AnswerWrong."""
-    options = MqttConnectionOptions(url=text.strip() if "://" in text else f"mqtt://{text.strip()}")
-    if mistakes := options.mistakes():
-        raise AnswerWrong("; ".join(mistakes))
-    return options
+    return usable(MqttConnectionOptions(url=text.strip() if "://" in text else f"mqtt://{text.strip()}"))
 
 
 def draft(options: object) -> DraftConnection:
@@ -71,26 +61,3 @@ def visiting(connection: ConnectionSettings) -> ConnectionSettings:
     assert isinstance(connection.options, MqttConnectionOptions)
     guest = replace(connection.options, client_id=f"edgevisitor{secrets.token_hex(6)}", session_expiry_s=0)
     return replace(connection, options=guest)
-
-
-def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
-    """Plan to listen at the broker."""
-    from drivers.mqtt.scan import search_topics  # noqa: PLC0415 - paho only where a person looks
-
-    return search_topics(connection, wishes)
-
-
-def decode(device: DeviceSettings, given: Given) -> Sequence[Sample]:
-    """Decode a message or a frame."""
-    from drivers.mqtt.by_hand import decode_messages  # noqa: PLC0415 - only `decode` asks
-
-    return decode_messages(device, given)
-
-
-def simulate(
-    connections: Sequence[ConnectionSettings], simulation: Simulation
-) -> AbstractAsyncContextManager[Mapping[str, Endpoint]]:
-    """Let all devices of all brokers publish at one."""
-    from drivers.mqtt.simulate import serve  # noqa: PLC0415 - the simulation only where it is shown
-
-    return serve(connections, simulation)

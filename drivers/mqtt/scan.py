@@ -19,7 +19,7 @@ PAYLOAD_SHOWN_MAX = 60
 OWNERS_SHOWN_MAX = 3
 
 
-def search_topics(connection: ConnectionSettings, wishes: Wishes) -> Search:
+def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
     """Return the search for topics: the broker is listened to, as a client of its own."""
     return Search(
         rows_are="topics",

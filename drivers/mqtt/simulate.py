@@ -26,7 +26,7 @@ _DROPPED: Mapping[str, Change] = dict.fromkeys(("credential", "ca_file", "client
 
 
 @asynccontextmanager
-async def serve(
+async def simulate(
     connections: Sequence[ConnectionSettings], simulation: Simulation
 ) -> AsyncIterator[Mapping[str, Endpoint]]:
     """Let all devices of all brokers publish at one, for the length of the context. Raises BrokerFailed or OSError."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from drivers.decoders.sdi12 import ANY_ADDRESS
+from drivers.first_day import HooksIn
 from drivers.serial import first_day
 from drivers.serial.options import SerialConnectionOptions, SerialDeviceOptions, SerialPointOptions
 from edge.domain.driver import Driver, DriverContext, DriverKind
@@ -41,6 +42,8 @@ def cautions(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
             yield device.id, "no compensation is given: each reading will be uncertain, made for 25 degrees"
 
 
+_HOOKS = HooksIn("drivers.serial")
+
 KIND = DriverKind(
     name="serial",
     title="Serial instruments: lines, NMEA 0183, Atlas EZO, SDI-12, binary frames",
@@ -52,8 +55,8 @@ KIND = DriverKind(
     cautions=cautions,
     # Where an instrument stands on its bus does not matter to what it says.
     stand_ins={"address": "0"},
-    scan=first_day.scan,
-    decode=first_day.decode,
+    scan=_HOOKS.scan,
+    decode=_HOOKS.decode,
     first_day=first_day.FIRST_DAY,
-    simulate=first_day.simulate,
+    simulate=_HOOKS.simulate,
 )

@@ -33,7 +33,7 @@ _IDENTIFICATION = re.compile(
 EZO_INFORMATION = b"I\r"
 
 
-def search_serial(connection: ConnectionSettings, wishes: Wishes) -> Search:
+def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
     """Return the search that fits what the site file has at the port."""
     devices = [device for device in connection.devices if _options(device).is_asked]
     timeout_s = wishes.timeout_ms / 1000

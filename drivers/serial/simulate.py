@@ -1,7 +1,6 @@
 """Shows a site's serial instruments at pseudo-terminals: what `simulate` does for this driver."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 from drivers.serial.options import SerialDeviceOptions, SerialPointOptions
 from drivers.simulation.faults import SERIAL_FAULTS
@@ -9,18 +8,9 @@ from drivers.simulation.instruments import instruments, is_served
 from drivers.simulation.pty_line import open_line
 from drivers.simulation.sensors import SimulatedDevice
 from drivers.simulation.serial_device import SerialDevice
-from drivers.simulation.site import SimulatedSite
+from drivers.simulation.site import SimulatedSite, each_served
 from edge.domain.commissioning import Endpoint, Simulation
 from edge.domain.settings import ConnectionSettings, DeviceSettings, PointSettings
-
-
-@asynccontextmanager
-async def serve(
-    connections: Sequence[ConnectionSettings], simulation: Simulation
-) -> AsyncIterator[Mapping[str, Endpoint]]:
-    """Make a serial port with instruments for each connection. Raises LinkTaken or OSError."""
-    async with AsyncExitStack() as stack:
-        yield {connection.id: await _endpoint(stack, connection, simulation) for connection in connections}
 
 
 async def _endpoint(stack: AsyncExitStack, connection: ConnectionSettings, simulation: Simulation) -> Endpoint:
@@ -32,6 +22,10 @@ async def _endpoint(stack: AsyncExitStack, connection: ConnectionSettings, simul
     silent = ", ".join(device.device.device_id for device in devices if not is_served(device))
     left_out = f"; left out, for its frames cannot be made here: {silent}" if silent else ""
     return Endpoint(changes={"serial_port": str(line.link)}, sentence=f"serial {line.link}: {names}{left_out}")
+
+
+# The hook: a serial port with instruments for each connection. Raises LinkTaken or OSError.
+simulate = each_served(_endpoint)
 
 
 def simulated_instruments(connection: ConnectionSettings) -> tuple[SerialDevice, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from drivers.decoders.frame import FrameMalformed
 from drivers.decoders.sdi12 import ADDRESS, ANY_ADDRESS
-from drivers.serial.offline import decode_bytes
+from drivers.serial.by_hand import decode_bytes
 from drivers.serial.options import SerialConnectionOptions, SerialDeviceOptions
 from drivers.serial.port import Port
 from drivers.serial.scan import EZO_INFORMATION, ask, identity_of, listen, quiet_port, text_of

@@ -1,13 +1,15 @@
-"""The simulated site: one greenhouse, and what each of its devices shows at this moment."""
+"""The simulated site: one greenhouse, what each of its devices shows at this moment, and its connections served."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from drivers.simulation.faults import Fault, Faults, fault_at
 from drivers.simulation.greenhouse import Greenhouse
 from drivers.simulation.sensors import Sensors, SimulatedDevice
+from edge.domain.commissioning import Endpoint, Simulation
 from edge.domain.reading import Value
-from edge.domain.settings import DeviceSettings
+from edge.domain.settings import ConnectionSettings, DeviceSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +64,18 @@ class SimulatedSite:
     def measured(self, device: DeviceSettings) -> Mapping[str, Value]:
         """Return what a device's points show now, in canonical units."""
         return self.shown(SimulatedDevice(device_id=device.id, points=device.points)).values
+
+
+def each_served(
+    serve: Callable[[AsyncExitStack, ConnectionSettings, Simulation], Awaitable[Endpoint]],
+) -> Callable[[Sequence[ConnectionSettings], Simulation], AbstractAsyncContextManager[Mapping[str, Endpoint]]]:
+    """Make a driver's hook `simulate` of what serves one connection. What is entered into the stack ends with the context."""
+
+    @asynccontextmanager
+    async def simulate(
+        connections: Sequence[ConnectionSettings], simulation: Simulation
+    ) -> AsyncIterator[Mapping[str, Endpoint]]:
+        async with AsyncExitStack() as stack:
+            yield {connection.id: await serve(stack, connection, simulation) for connection in connections}
+
+    return simulate

@@ -20,7 +20,7 @@ _BINARY = frozenset({"mhz19", "plantower"})
 _SDI12_REQUEST = re.compile(r"(?P<address>[0-9A-Za-z?])(?:D[0-9]|R(?P<checksum>C?)[0-9])!?")
 
 
-def decode_words(device: DeviceSettings, given: Given) -> list[Sample]:
+def decode(device: DeviceSettings, given: Given) -> list[Sample]:
     """Decode a line, or a frame: what `decode` does. Raises Undecodable."""
     assert isinstance(device.options, SerialDeviceOptions)
     if given.line is not None:

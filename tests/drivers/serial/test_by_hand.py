@@ -9,7 +9,7 @@ import pytest
 import drivers
 from drivers.decoders.frame import FrameMalformed
 from drivers.decoders.sdi12 import checksum
-from drivers.serial.offline import decode_bytes
+from drivers.serial.by_hand import decode_bytes
 from drivers.serial.options import SerialDeviceOptions
 from edge.domain.reading import Quality
 from edge.domain.settings import DeviceSettings, Settings
