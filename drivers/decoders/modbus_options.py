@@ -84,6 +84,11 @@ class ModbusPointOptions:
         return ValueType.TEXT if self.type == "string" else ValueType.NUMBER
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Return all texts that the point can have; empty where the device says what it likes."""
+        return tuple(dict.fromkeys(str(value) for value in self.map.values()))
+
+    @property
     def length(self) -> int:
         """Return how many registers (or bits) the raw value fills."""
         if self.type == "bool":

@@ -53,6 +53,11 @@ class ValueOptions:
         """Return the type of the point's values in events."""
         return _TYPES[self.type]
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return all texts that the point can have; empty where the device says what it likes."""
+        return tuple(dict.fromkeys(str(value) for value in self.map.values()))
+
     def mistakes(self) -> list[str]:
         """Say what is wrong beyond types."""
         return list(self._value_mistakes())

@@ -91,6 +91,11 @@ class SimulatedPointOptions:
             return ValueType.TEXT
         return ValueType.NUMBER
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return all texts that the point can have."""
+        return tuple(dict.fromkeys(str(value) for value in self.values))
+
     def mistakes(self) -> list[str]:
         """Say what is wrong beyond types."""
         return list(self._mistakes())

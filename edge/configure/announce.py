@@ -24,7 +24,7 @@ from edge.domain.description import (
 )
 from edge.domain.facts import DeviceRetired
 from edge.domain.json_form import json_of
-from edge.domain.settable import Part, Remote, permitted
+from edge.domain.settable import Part, PointConfiguration, Remote, permitted
 from edge.domain.settings import DeviceSettings, PointSettings
 from edge.storage.batch import OutboxTransaction
 from edge.storage.configurations import find_configuration, find_missing
@@ -207,14 +207,21 @@ def describe(device: DeviceSettings, configuration: EffectiveConfiguration, *, c
         device_id=device.id,
         name=device.name,
         location=device.location,
+        serial_number=device.serial_number or None,
+        labels=device.labels or None,
         connection_id=connection_id,
         profile=None if profile is None else ProfileReference(id=profile.id, digest=profile.digest),
         enabled=configuration.enabled,
+        poll_interval_s=configuration.poll_interval_s if device.is_polled else None,
         expected_interval_s=configuration.poll_interval_s if device.is_polled else None,
         max_silence_s=readers_silence_max_s(device, configuration),
         config_version=configuration.version,
         settable=_settable(SettableOfDevice, Part.DEVICE, device.remote, device),
-        points={point.id: _point(point, device) for point in device.points if point.publish or point.remote},
+        points={
+            point.id: _point(point, device, configuration.points[point.id])
+            for point in device.points
+            if point.publish or point.remote
+        },
     )
 
 
@@ -224,12 +231,15 @@ def as_kept(described: DeviceDescribed) -> Description:
     return Description(digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}", body=text)
 
 
-def _point(point: PointSettings, device: DeviceSettings) -> DescribedPoint:
+def _point(point: PointSettings, device: DeviceSettings, effective: PointConfiguration) -> DescribedPoint:
     return DescribedPoint(
         quantity=point.quantity,
         type=point.type,
+        kind=point.kind,
         unit=point.unit,
         range=None if point.range is None else (point.range.low, point.range.high),
+        values=point.texts or None,
+        effective=effective,
         published=None if point.publish else False,
         writable=False,
         settable=_settable(SettableOfPoint, Part.POINT, point.remote, device),

@@ -48,6 +48,7 @@ def quantities() -> dict[str, JsonValue]:
             "unit": quantity.unit,
             "symbol": quantity.symbol,
             "range": [quantity.low, quantity.high],
+            "kind": quantity.kind.value,
         }
         for quantity in QUANTITIES.values()
     }

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from edge.domain.envelope import DeviceFact
 from edge.domain.event import EventType
 from edge.domain.json_form import Digest, Identifier, Whole
-from edge.domain.settable import Part, with_settables
+from edge.domain.quantity import PointKind
+from edge.domain.settable import Part, PointConfiguration, with_settables
 from edge.domain.settings import ValueType
 
 
@@ -46,11 +47,20 @@ class DescribedPoint:
         "An id of quantities.json, or a quantity of the profile's own: x_ and a name. Null for text and switches.",
     ]
     type: ValueType
+    kind: Annotated[
+        PointKind,
+        "gauge: each value counts. counter: it rises, and starts anew when the device does or when its period is over;"
+        " the difference counts. state: one of a few.",
+    ]
     unit: Annotated[str | None, "UCUM."]
     range: Annotated[
         tuple[float, float] | None, "Plausible values; outside, the quality is uncertain, out_of_range."
     ] = None
+    values: Annotated[
+        tuple[str, ...] | None, "All texts that it can have; not there where the device says what it likes."
+    ] = None
     published: Annotated[Literal[False] | None, "False where the point is never in an event."] = None
+    effective: Annotated[PointConfiguration, "How its values are corrected and reported, as from this event on."]
     writable: bool
     settable: SettableOfPoint
 
@@ -62,9 +72,12 @@ class DeviceDescribed(DeviceFact):
     type: ClassVar = EventType.DEVICE_DESCRIBED
     name: str
     location: str
+    serial_number: Annotated[str | None, "As the site file names the piece of equipment."] = None
+    labels: Annotated[Mapping[str, str] | None, "The site file's words for whoever groups devices."] = None
     connection_id: Identifier
     profile: ProfileReference | None
     enabled: bool
+    poll_interval_s: Annotated[float | None, "How often it is asked; not there where it speaks unasked."] = None
     expected_interval_s: Annotated[float | None, "Null: the device speaks when it likes, unasked."]
     max_silence_s: Annotated[float, "Silence after which the device counts as lost to its readers."]
     config_version: Annotated[Whole, "The update in force; 0 = the site file alone."]

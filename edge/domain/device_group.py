@@ -51,7 +51,10 @@ def member(group: DeviceGroup, name: str) -> DeviceSettings:
     options = group.template.options
     assert isinstance(options, GroupOptions)
     title = group.template.name.replace(NAME_PLACE, name) if group.template.name else name
-    return replace(group.template, id=device_id, name=title, options=options.for_member(name))
+    serial_number = group.template.serial_number.replace(NAME_PLACE, name)
+    return replace(
+        group.template, id=device_id, name=title, serial_number=serial_number, options=options.for_member(name)
+    )
 
 
 def refusal(group: DeviceGroup, name: str, *, is_taken: Callable[[str], bool]) -> str | None:

@@ -243,7 +243,8 @@ class DriverKind:
     The option classes are frozen dataclasses with defaults. Settings validates the site file's and the profile's tables
     against them with pydantic, refuses unknown keys, and hands the instances back in the `options` of
     ConnectionSettings, DeviceSettings and PointSettings. An option class may have a method `mistakes() -> Sequence[str]`
-    for what types cannot say. A connection option called `credential` is the name of one: `run` looks it up before it
+    for what types cannot say. Options of a point that is no number have a property `value_type`; those of a text may have
+    `texts`, all that it can be. A connection option called `credential` is the name of one: `run` looks it up before it
     starts. `serial_port` is a port: no two connections may have the same.
     """
 

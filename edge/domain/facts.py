@@ -92,13 +92,24 @@ class LoadedDevice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSite:
+    """The greenhouse as the site file names it."""
+
+    name: str
+    time_zone: Annotated[str, "Of the time zone database. Events are in UTC; a day at the site is one of this zone."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteFileLoaded(Fact):
     """The gateway runs with this site file from here on."""
 
     type: ClassVar = EventType.SITE_FILE_LOADED
+    site: LoadedSite
     file: str
     digest: Digest
-    devices: tuple[LoadedDevice, ...]
+    devices: Annotated[
+        tuple[LoadedDevice, ...], "Not those that a device group adopts when they are seen: DeviceDescribed tells them."
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

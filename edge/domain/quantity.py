@@ -6,6 +6,7 @@ The catalogue is open: a profile may name a quantity of its own, `x_` and a name
 import math
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 # What the catalogue does not know. The prefix keeps such a name apart from every name that the catalogue may get later.
 OWN_QUANTITY_PATTERN = r"^x_[a-z0-9][a-z0-9_]{0,61}$"
@@ -34,6 +35,17 @@ class Conversion:
 IDENTITY = Conversion()
 
 
+class PointKind(StrEnum):
+    """How a value goes on from one sample to the next. Public API."""
+
+    # It goes up and down, and each value counts.
+    GAUGE = "gauge"
+    # It rises, and starts anew when the device does or when its period is over: the difference counts.
+    COUNTER = "counter"
+    # One of a few: a text, a switch, the number of a mode.
+    STATE = "state"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
     """One thing that can be measured."""
@@ -47,11 +59,26 @@ class Quantity:
     # What a greenhouse can plausibly show; a profile's `range` is narrower.
     low: float
     high: float
+    # Of a point that measures it, unless its profile says otherwise.
+    kind: PointKind = PointKind.GAUGE
+
+
+# What devices add up.
+_COUNTERS = frozenset({"rainfall", "radiation_sum", "volume", "energy", "count"})
 
 
 def _catalogue(*rows: tuple[str, str, str, str, float, float]) -> dict[str, Quantity]:
     return {
-        row[0]: Quantity(id=row[0], title=row[1], unit=row[2], symbol=row[3], low=row[4], high=row[5]) for row in rows
+        name: Quantity(
+            id=name,
+            title=title,
+            unit=unit,
+            symbol=symbol,
+            low=low,
+            high=high,
+            kind=PointKind.COUNTER if name in _COUNTERS else PointKind.GAUGE,
+        )
+        for name, title, unit, symbol, low, high in rows
     }
 
 

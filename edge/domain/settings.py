@@ -5,13 +5,13 @@
 
 import string
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 
 from edge.domain.event_store_uri import needs_credential, uri_mistakes
-from edge.domain.quantity import Conversion
+from edge.domain.quantity import Conversion, PointKind
 from edge.domain.settable import DeviceConfiguration, PointConfiguration, Remote
 
 
@@ -44,6 +44,9 @@ class PointSettings(PointConfiguration):
     # The driver's point options (a dataclass that the driver declares).
     options: object
     range: Range | None = None
+    kind: PointKind = PointKind.GAUGE
+    # All texts that it can have; empty where they are not known.
+    texts: tuple[str, ...] = ()
     publish: bool = True
     remote: Remote = field(default_factory=dict)
 
@@ -70,6 +73,8 @@ class DeviceSettings(DeviceConfiguration):
     options: object
     name: str = ""
     location: str = ""
+    serial_number: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     profile: ProfileIdentity | None = None
     # Else it speaks when it likes, and the poll interval means nothing.
     is_polled: bool = True

@@ -8,7 +8,7 @@ from edge import __version__
 from edge.domain.alarm import AlarmIdentity, AlarmKind, OpenAlarm
 from edge.domain.author import Author
 from edge.domain.event import Draft
-from edge.domain.facts import GatewayStarted, LoadedDevice, SiteFileLoaded
+from edge.domain.facts import GatewayStarted, LoadedDevice, LoadedSite, SiteFileLoaded
 from edge.domain.settings import ConnectionSettings, Settings
 from edge.storage.outbox import Outbox
 from edge.storage.placement import Damage
@@ -43,7 +43,8 @@ def _site_file_loaded(settings: Settings, author: Author) -> Draft:
         for connection in settings.connections
         for device in connection.devices
     )
-    return author.control(SiteFileLoaded(file=settings.file.name, digest=settings.digest, devices=devices))
+    site = LoadedSite(name=settings.site.name, time_zone=settings.site.time_zone)
+    return author.control(SiteFileLoaded(site=site, file=settings.file.name, digest=settings.digest, devices=devices))
 
 
 def _damage_found(author: Author, damage: Sequence[Damage], alarms: OpenAlarms) -> list[Draft]:

@@ -11,6 +11,7 @@ from edge.domain.quantity import (
     IDENTITY,
     QUANTITIES,
     Conversion,
+    PointKind,
     Quantity,
     conversion,
     own_quantity,
@@ -46,10 +47,7 @@ def build_device(
     head = adapt(DeviceTable, merged.only(*_DEVICE_KEYS), report)
     options: object | None = adapt(kind.device_options, merged.only(*option_names), report)
     points = list(_points(table, profile, kind, report))
-    if not table.values.get("point") and not (profile and profile.points):
-        report.append(
-            table.place.problem("the device has no points; name a profile or write [connection.device.point.…]")
-        )
+    report.extend(_pointless(table, profile))
     if head is None or options is None or len(report) > before:
         return None
     interval_s = head.poll_interval_s or max(poll_interval_s, head.poll_interval_min_s)
@@ -58,6 +56,8 @@ def build_device(
         id=head.id,
         name=head.name,
         location=head.location,
+        serial_number=head.serial_number,
+        labels=head.labels,
         profile=None if profile is None else profile.identity,
         is_polled=kind.max_silence_s is None,
         poll_interval_min_s=head.poll_interval_min_s,
@@ -68,6 +68,11 @@ def build_device(
         points=tuple(points),
         **values_of(Part.DEVICE, replace(head, poll_interval_s=interval_s)),
     )
+
+
+def _pointless(table: Table, profile: Profile | None) -> Iterator[Problem]:
+    if not table.values.get("point") and not (profile and profile.points):
+        yield table.place.problem("the device has no points; name a profile or write [connection.device.point.…]")
 
 
 def _interval_problems(table: Table, head: DeviceTable, interval_s: float, *, is_polled: bool) -> Iterator[Problem]:
@@ -174,6 +179,8 @@ def _build_point(point_id: str, table: Table, kind: DriverKind, report: list[Pro
         conversion=way,
         options=options,
         range=_range(head, way, quantity),
+        kind=_kind(table, head, quantity, value_type, report),
+        texts=tuple(getattr(options, "texts", ())) if value_type is ValueType.TEXT else (),
         publish=head.publish,
         remote=remote_of(head.remote, Part.POINT),
         **values_of(Part.POINT, head),
@@ -193,6 +200,16 @@ def _quantity(
         sentence = f"{point_id!r} names no quantity of the catalogue; add quantity = …, or publish = false"
         report.append(table.place.problem(sentence))
     return found
+
+
+def _kind(
+    table: Table, head: PointTable, quantity: Quantity | None, value_type: ValueType, report: list[Problem]
+) -> PointKind:
+    if value_type is ValueType.NUMBER:
+        return head.kind or (PointKind.GAUGE if quantity is None else quantity.kind)
+    if head.kind not in {None, PointKind.STATE}:
+        report.append(table.place_of("kind").problem(f"kind is {head.kind}; a text or a switch is a state"))
+    return PointKind.STATE
 
 
 def _no_such_quantity(name: str) -> str:

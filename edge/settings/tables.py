@@ -1,9 +1,11 @@
 """The tables of site files and profiles as they are written; what is left out is None and gets its default elsewhere."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias, TypeVar
 
+from edge.domain.identifier import is_identifier
+from edge.domain.quantity import PointKind
 from edge.domain.settable import (
     INTERVAL_S_MIN,
     POLL_INTERVAL_S,
@@ -24,6 +26,9 @@ Value = TypeVar("Value", bool, int, float, str, tuple[str, ...])
 INTERVAL_S_MAX = 86_400.0
 # A battery device that speaks once a day may be a few hours late, and a valve may stay shut for days.
 SILENCE_S_MAX = 604_800.0
+# They stand in each DeviceDescribed.
+LABELS_MAX = 32
+LABEL_LENGTH_MAX = 256
 
 
 def _default(owner: type, name: str, kind: type[Value]) -> Value:
@@ -97,6 +102,7 @@ class PointTable(PointConfiguration):
     """`[connection.device.point.X]` over the profile's `[point.X]`, without the driver's keys."""
 
     quantity: str | None = None
+    kind: PointKind | None = None
     # The device's own unit; also of `range`.
     unit: str | None = None
     range: tuple[float, float] | None = None
@@ -130,6 +136,8 @@ class DeviceTable(DeviceConfiguration):
     id: str
     name: str = _default(DeviceSettings, "name", str)
     location: str = _default(DeviceSettings, "location", str)
+    serial_number: str = _default(DeviceSettings, "serial_number", str)
+    labels: Mapping[str, str] = field(default_factory=dict)
     profile: str | None = None
     # None = as its connection says. A configuration always has one.
     poll_interval_s: float | None = None  # type: ignore[assignment]
@@ -145,6 +153,7 @@ class DeviceTable(DeviceConfiguration):
         return list(self._mistakes())
 
     def _mistakes(self) -> Iterator[str]:
+        yield from self._label_mistakes()
         yield from _interval_mistakes(self, "poll_interval_s")
         yield from _interval_mistakes(self, "max_silence_s", longest_s=SILENCE_S_MAX)
         if not 0 <= self.poll_interval_min_s <= INTERVAL_S_MAX:
@@ -156,6 +165,17 @@ class DeviceTable(DeviceConfiguration):
         within_s = self.poll_interval_min_s
         if isinstance(limits, LimitsTable) and INTERVAL_S_MIN <= limits.min < within_s:
             yield f"remote.poll_interval_s.min is {limits.min:g}; the device gives no new value within {within_s:g} s"
+
+    def _label_mistakes(self) -> Iterator[str]:
+        if len(self.labels) > LABELS_MAX:
+            yield f"labels has {len(self.labels)} entries; {LABELS_MAX} are allowed"
+        for name, text in self.labels.items():
+            if not is_identifier(name):
+                yield f"labels has the name {name!r}; write it with small letters, digits, - and _"
+            if len(text) > LABEL_LENGTH_MAX:
+                yield f"labels.{name} has {len(text)} characters; {LABEL_LENGTH_MAX} are allowed"
+        if len(self.serial_number) > LABEL_LENGTH_MAX:
+            yield f"serial_number has {len(self.serial_number)} characters; {LABEL_LENGTH_MAX} are allowed"
 
 
 # What a group has beside the keys of a device.

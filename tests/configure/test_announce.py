@@ -5,7 +5,9 @@ from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.configuration import site_file_configuration
 from edge.domain.event import EventType
 from edge.domain.json_form import json_of
+from edge.domain.quantity import PointKind
 from edge.domain.settable import Limits
+from edge.domain.settings import ValueType
 from fakes.alarm_check import alarm_view
 from fakes.configure_world import DIGEST, World, make_device, make_settings
 from fakes.virtual_time import run_virtual
@@ -152,6 +154,15 @@ def test_what_stands_of_a_device_that_was_never_described_ends_when_it_is_none(w
     run_virtual(main)
 
 
+AS_THE_FACTORY = {"offset": 0.0, "gain": 1.0, "deadband": 0.0, "maxSilenceS": 600.0}
+LIMITS = {
+    "offset": {"min": -2, "max": 2},
+    "gain": {"min": -1, "max": 2},
+    "deadband": {"min": 0, "max": 1},
+    "maxSilenceS": {"min": 0, "max": 3600},
+}
+
+
 def test_a_description_says_all_that_may_be_set() -> None:
     device = make_device(poll_interval_min_s=3.0)
     assert json_of(describe(device, site_file_configuration(device), connection_id="line")) == {
@@ -161,6 +172,7 @@ def test_a_description_says_all_that_may_be_set() -> None:
         "connectionId": "line",
         "profile": {"id": "xy-md02", "digest": DIGEST},
         "enabled": True,
+        "pollIntervalS": 10.0,
         "expectedIntervalS": 10.0,
         "maxSilenceS": 60.0,
         "configVersion": 0,
@@ -169,25 +181,44 @@ def test_a_description_says_all_that_may_be_set() -> None:
             "air_temperature": {
                 "quantity": "air_temperature",
                 "type": "number",
+                "kind": "gauge",
                 "unit": "Cel",
                 "range": [-40, 80],
+                "effective": {**AS_THE_FACTORY, "offset": -0.2},
                 "writable": False,
-                "settable": {
-                    "offset": {"min": -2, "max": 2},
-                    "gain": {"min": -1, "max": 2},
-                    "deadband": {"min": 0, "max": 1},
-                    "maxSilenceS": {"min": 0, "max": 3600},
-                },
+                "settable": LIMITS,
             },
             "relative_humidity": {
                 "quantity": "relative_humidity",
                 "type": "number",
+                "kind": "gauge",
                 "unit": "%",
+                "effective": AS_THE_FACTORY,
                 "writable": False,
                 "settable": {},
             },
         },
     }
+
+
+def test_a_description_says_which_piece_it_is_and_what_its_texts_can_be() -> None:
+    device = make_device(serial_number="A-17", labels={"crop": "tomato"})
+    fan = replace(device.points[1], quantity=None, type=ValueType.TEXT, kind=PointKind.STATE, texts=("off", "on"))
+    device = replace(device, points=(device.points[0], fan))
+    body = describe(device, site_file_configuration(device), connection_id="line")
+    assert (body.serial_number, body.labels) == ("A-17", {"crop": "tomato"})
+    assert (body.points["relative_humidity"].kind, body.points["relative_humidity"].values) == ("state", ("off", "on"))
+
+
+def test_a_description_says_under_which_settings_a_reading_of_its_version_was_made() -> None:
+    device = make_device()
+    desired = replace(site_file_configuration(device), version=7, poll_interval_s=5.0)
+    offset = replace(desired.points["air_temperature"], offset=-0.3, deadband=0.1)
+    body = describe(
+        device, replace(desired, points={**desired.points, "air_temperature": offset}), connection_id="line"
+    )
+    assert (body.config_version, body.poll_interval_s) == (7, 5.0)
+    assert body.points["air_temperature"].effective == offset
 
 
 def test_a_point_that_is_never_in_an_event_is_described_only_if_something_of_it_can_be_set() -> None:
@@ -205,6 +236,7 @@ def test_a_device_that_speaks_when_it_likes_is_expected_at_no_interval() -> None
     body = json_of(describe(device, site_file_configuration(device), connection_id="line"))
     assert (body["expectedIntervalS"], body["maxSilenceS"]) == (None, 60.0)
     assert body["settable"] == {"enabled": True}
+    assert "pollIntervalS" not in body
 
 
 def test_the_digest_is_that_of_the_content() -> None:

@@ -44,7 +44,7 @@ def test_the_schema_files_are_what_the_models_say() -> None:
 
 def test_the_published_quantities_are_the_catalogue() -> None:
     assert QUANTITIES_FILE.read_text(encoding="utf-8") == json_text(quantities()), "run: python -m edge.contract"
-    assert quantities()["ph"] == {"unit": "[pH]", "symbol": "pH", "title": "pH", "range": [0, 14]}
+    assert quantities()["ph"] == {"unit": "[pH]", "symbol": "pH", "title": "pH", "range": [0, 14], "kind": "gauge"}
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))

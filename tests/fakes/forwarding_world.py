@@ -20,7 +20,7 @@ from uuid import UUID
 from edge.domain.author import Author, Reference
 from edge.domain.event import Draft, EventType, NewEvent, Numbers, RecordedEvent
 from edge.domain.event_store import NO_STREAM, EventStoreError, RequestRefused
-from edge.domain.facts import DeviceConfigurationApplied, SiteFileLoaded
+from edge.domain.facts import DeviceConfigurationApplied, LoadedSite, SiteFileLoaded
 from edge.domain.settings import OutboxSettings, StreamTemplates
 from edge.forward.forwarder import Forwarder
 from edge.storage.database import open_database
@@ -116,7 +116,9 @@ class Life:
             )
             draft = self.author.control(applied, reference=Reference(config_version=1, causation_id=update_id))
         else:
-            loaded = SiteFileLoaded(file="site.toml", digest="sha256:" + "0" * 64, devices=())
+            loaded = SiteFileLoaded(
+                site=LoadedSite(name="", time_zone="UTC"), file="site.toml", digest="sha256:" + "0" * 64, devices=()
+            )
             draft = self.author.control(loaded)._replace(stream=stream)
         self.world.intended[draft.event_id] = stream
         return draft

@@ -124,6 +124,11 @@ def test_listed_names_are_devices_beside_the_others(read: Read) -> None:
     assert warnings == []
 
 
+def test_the_serial_number_of_a_group_holds_the_name_of_each_device(read: Read) -> None:
+    settings, _ = read('location = "north"', 'location = "north"\nserial_number = "z-{name}"')
+    assert [device.serial_number for device in settings.devices()] == ["", "z-Bench 3/left", "z-Bench 3/right"]
+
+
 def test_a_connection_may_have_only_groups(read: Read) -> None:
     explicit = SITE[SITE.index("[[connection.device]]") : SITE.index("[[connection.device_group]]")]
     settings, _ = read(explicit, "")

@@ -109,12 +109,12 @@ def tables(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, set[str
         if path[-1:] != ("point",):
             yield path, set(value)
         for key, item in value.items():
-            if not (isinstance(item, dict) and key in DRIVERS_TABLES):
+            if not (isinstance(item, dict) and key in OPTION_TABLES):
                 yield from tables(item, (*path, key))
 
 
-# Options that are tables: their drivers' classes check them.
-DRIVERS_TABLES = {"map", "compensation", "time"}
+# Options that are tables: their classes check them.
+OPTION_TABLES = {"map", "compensation", "time", "labels"}
 
 PLAIN = {
     "site": SiteSettings,

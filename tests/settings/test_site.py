@@ -54,6 +54,29 @@ def test_a_quantity_of_ones_own_keeps_its_unit_and_is_judged_by_the_profiles_ran
     assert (unbounded.unit, unbounded.range) == ("[degF]", None)
 
 
+@pytest.mark.parametrize(
+    ("keys", "kind", "texts"),
+    [
+        ("", "gauge", ()),
+        ("quantity = 'energy'\n    unit = 'kW.h'", "counter", ()),
+        ("quantity = 'energy'\n    unit = 'kW.h'\n    kind = 'gauge'", "gauge", ()),
+        ("quantity = 'x_mode'\n    unit = '1'\n    kind = 'state'", "state", ()),
+        ("scale = 1.0\n    raw_offset = 0\n    map = { '1' = 'on', '2' = 'off', '3' = 'on' }", "state", ("on", "off")),
+    ],
+)
+def test_how_a_value_goes_on_is_said_by_its_quantity_its_type_or_the_file(
+    load: Load, keys: str, kind: str, texts: tuple[str, ...]
+) -> None:
+    point = load("    offset = -0.2", f"    {keys}").devices()[0].points[0]
+    assert (point.kind, point.texts) == (kind, texts)
+
+
+def test_a_device_has_the_number_and_the_words_that_the_site_file_gives(load: Load) -> None:
+    keys = "  serial_number = 'A-17'\n  labels = { crop = 'tomato', bay = '7' }\n  address = 3"
+    device = load("  address = 3", keys).devices()[0]
+    assert (device.serial_number, device.labels) == ("A-17", {"crop": "tomato", "bay": "7"})
+
+
 def test_any_key_of_a_profile_can_be_overridden_for_one_device(load: Load) -> None:
     device = load("    offset = -0.2", "    scale = 0.01\n    raw_offset = 0\n    unit = 'K'").devices()[0]
     options = device.points[0].options
