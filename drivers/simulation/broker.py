@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-from drivers.simulation.orphans import ending_with_us
+from drivers.simulation.child_process import ending_with_us, stop
 from edge.domain.driver import ConnectionLost
 
 # Debian keeps it where only root looks.
@@ -110,7 +110,7 @@ async def _mosquitto(program: str, listen: str, port: int) -> AsyncIterator[Brok
         await _answers(process, listen, port)
         yield Broker(host=listen, port=port, name="mosquitto")
     finally:
-        await _end(process)
+        await stop(process, timeout_s=STOP_TIMEOUT_S)
 
 
 async def _answers(process: asyncio.subprocess.Process, listen: str, port: int) -> None:
@@ -133,19 +133,6 @@ async def _listens(host: str, port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 @asynccontextmanager

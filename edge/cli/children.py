@@ -5,11 +5,10 @@ import random
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drivers.simulation.orphans import ending_with_us
+from drivers.simulation.child_process import ending_with_us, stop
 from edge.domain.backoff import Backoff
 
 # A child that cannot start would otherwise be tried a hundred times a second.
@@ -57,7 +56,8 @@ class Child:
                 await asyncio.sleep(delay_s)
                 self.restarts += 1
         finally:
-            await self._stop()
+            if self.process is not None:
+                await stop(self.process, timeout_s=STOP_TIMEOUT_S)
 
     async def _start(self) -> None:
         with self.log_file.open("ab") as output:
@@ -84,20 +84,6 @@ class Child:
         except OSError:
             return ""
         return next((f": {line}" for line in reversed(lines) if line), "")
-
-    async def _stop(self) -> None:
-        if self.process is None or self.process.returncode is not None:
-            return
-        with suppress(ProcessLookupError):
-            # Somebody may have stopped it to see what happens; it must be able to hear.
-            self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self.process.wait()
-        except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
 
 
 def _ending(code: int) -> str:

@@ -6,8 +6,10 @@ import shutil
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+from drivers.simulation.child_process import stop
 
 # A small box needs seconds to import grpc for the first time.
 START_TIMEOUT_S = 60.0
@@ -43,7 +45,7 @@ async def child(log_file: Path, *arguments: str | Path) -> AsyncIterator[Process
     try:
         yield process
     finally:
-        await _stop(process)
+        await stop(process, timeout_s=STOP_TIMEOUT_S)
 
 
 @asynccontextmanager
@@ -78,7 +80,7 @@ async def peer_module(log_file: Path, module: str, *arguments: str) -> AsyncIter
             raise ChildFailed(f"{module} did not start: {_said(log_file)}")
         yield line
     finally:
-        await _stop(process)
+        await stop(process, timeout_s=STOP_TIMEOUT_S)
 
 
 @asynccontextmanager
@@ -87,24 +89,6 @@ async def daemon(site_file: Path, state_directory: Path) -> AsyncIterator[Proces
     log_file = state_directory.parent / f"{state_directory.name}.log"
     async with child(log_file, "run", site_file, "--state-dir", state_directory) as process:
         yield process
-
-
-async def _stop(process: Process) -> None:
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-    except asyncio.CancelledError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        raise
 
 
 def _said(log_file: Path) -> str:
