@@ -42,6 +42,8 @@ from edge.settings.schema import profile_schema, site_schema
 ENDING_S = 2.0
 # After a disturbance a line may be kept quiet, and an answer that is owed may cost a poll or two.
 RECOVERY_CALLS_MAX = 10
+# Between two tries to open a transport that is just coming back.
+REOPEN_S = 0.05
 # In the loop all connections take turns: each waits for the one that does not give way.
 BLOCKING_S_MAX = 0.5
 # A call is cancelled after so many turns of the loop.
@@ -137,6 +139,14 @@ class DriverConformance:
     async def mend(self) -> None:
         """Undo what was done to the devices and the transport."""
 
+    async def sampled(self, driver: Driver, device: DeviceSettings) -> Sample:
+        """Have a device give a sample. Raises ConnectionLost."""
+        raise NotImplementedError
+
+    async def proved(self, driver: Driver, device: DeviceSettings) -> None:
+        """Have a device give a sample, and look that it says what the device shows. Raises ConnectionLost."""
+        self.must_be_true(await self.sampled(driver, device))
+
     def test_the_registry_takes_the_kind(self) -> None:
         usable(self.kind.name, self.kind)
 
@@ -180,11 +190,46 @@ class DriverConformance:
             await ended(_opened_and_closed(driver), "opening", turns=turns)
         await _opened_and_closed(driver)
 
+    @claim
+    async def test_a_driver_is_opened_again_and_again(self) -> None:
+        driver = self.made()
+        for device in 3 * self.connection().devices:
+            async with driver.open():
+                await self.proved(driver, device)
+
+    @claim
+    async def test_values_are_converted_into_the_canonical_unit(self) -> None:
+        connection = self.in_another_unit()
+        driver = self.made(connection)
+        async with driver.open():
+            for device in connection.devices:
+                self.must_be_converted(await self.sampled(driver, device), device)
+
+    @claim
+    async def test_a_driver_leaves_the_loop_to_others(self) -> None:
+        driver = self.made()
+        first = self.connection().devices[0]
+        async with driver.open():
+            # A busy machine may hold up one of three samples, a driver that blocks holds up each.
+            gaps_s = [await longest_gap_s(self.sampled(driver, first)) for _ in range(3)]
+        sentence = f"each sample keeps the loop from all other connections for {min(gaps_s):.2f} s"
+        must(min(gaps_s) < BLOCKING_S_MAX, sentence)
+
     def made(self, connection: ConnectionSettings | None = None) -> Driver:
         """Make the driver, and look that it is one."""
         driver = self.kind.create(connection or self.connection(), self.context())
         must(isinstance(driver, PolledDriver | PushedDriver), f"{type(driver).__name__} is no driver")
         return driver
+
+    async def recovered(self, driver: Driver, device: DeviceSettings) -> None:
+        """Open the transport, again if need be, until the device gives a sample."""
+        for _ in range(RECOVERY_CALLS_MAX):
+            with suppress(ConnectionLost):
+                async with driver.open():
+                    await self.proved(driver, device)
+                    return
+            await asyncio.sleep(REOPEN_S)
+        raise AssertionError(f"{device.id} is well again, and the driver does not reach it")
 
     async def opened_in_vain(self, driver: Driver) -> None:
         """Open a transport that is away, as the collector does again and again; not every driver notices here."""

@@ -112,7 +112,7 @@ POLLED = [
     ("takes a lost bus for rubbish", "a_transport_that_was_lost_is_opened_again", "nothing was there to answer"),
     ("takes an owed answer", "a_cancelled_poll_leaves_the_transport_usable_or_closed", "cold shows"),
     ("swallows its cancellation", "a_cancelled_poll_leaves_the_transport_usable_or_closed", "has not ended after 2 s"),
-    ("blocks", "a_poll_leaves_the_loop_to_others", "keeps the loop from all other connections"),
+    ("blocks", "a_driver_leaves_the_loop_to_others", "keeps the loop from all other connections"),
 ]
 PUSHED = [
     ("is taken for the other kind", "the_kind_says_after_which_silence_a_device_is_lost", "count as polled"),
@@ -122,7 +122,7 @@ PUSHED = [
     ("raises its parser's error", "rubbish_gives_no_value_and_ends_nothing", "could not convert"),
     ("gives the last value", "rubbish_gives_no_value_and_ends_nothing", "warm shows air_temperature = 30.0"),
     ("does not notice the end", "a_transport_that_was_lost_is_opened_again", "`receive` waits on"),
-    ("blocks", "receiving_leaves_the_loop_to_others", "keeps the loop from all other connections"),
+    ("blocks", "a_driver_leaves_the_loop_to_others", "keeps the loop from all other connections"),
 ]
 BROKEN = [
     *((Polled, *case) for case in [*BOTH, *POLLED]),
