@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "status": ("edge.cli.status:status", "Ask the running daemon how it is."),
     "configure": ("edge.cli.configure:configure", "Change a device's configuration through the event store."),
     "events": ("edge.cli.events:events", "Read the central streams."),
+    "contract": ("edge.cli.contract:contract", "List or write what is published for other services."),
     "event-store": ("edge.cli.event_store:event_store", "Run the embedded event store."),
     "simulate": ("edge.cli.simulate:simulate", "Serve simulated devices for a site file."),
     "bench": ("edge.cli.bench:bench", "Measure the published figures on this machine."),

@@ -1,28 +1,19 @@
-"""`python -m edge.contract`: write the JSON Schemas and the quantities anew after a model or the catalogue has changed."""
+"""`python -m edge.contract`: write the schemas, the quantities and the AsyncAPI document anew.
 
-import json
-from pathlib import Path
+To be run when a model, the catalogue or a stream has changed.
+"""
 
-from edge.contract.registry import quantities, schemas
-
-SCHEMA_FOLDER = Path(__file__).parent / "schemas"
-QUANTITIES_FILE = Path(__file__).parent / "quantities.json"
-
-
-def json_text(document: object) -> str:
-    """Write a document as its file holds it."""
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+from edge.contract.published import FOLDER, generated
 
 
 def main() -> None:
-    """Write every schema and the quantities; remove what no model stands behind."""
-    wanted = schemas()
-    for path in SCHEMA_FOLDER.glob("*.json"):
-        if path.name not in wanted:
+    """Write every generated file; remove the schemas that no model stands behind."""
+    wanted = generated()
+    for path in (FOLDER / "schemas").glob("*.json"):
+        if f"schemas/{path.name}" not in wanted:
             path.unlink()
-    for name, schema in wanted.items():
-        (SCHEMA_FOLDER / name).write_text(json_text(schema), encoding="utf-8")
-    QUANTITIES_FILE.write_text(json_text(quantities()), encoding="utf-8")
+    for name, text in wanted.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 import edge.contract
-from edge.contract.__main__ import QUANTITIES_FILE, SCHEMA_FOLDER, json_text
 from edge.contract.model import read_written
+from edge.contract.published import FOLDER, generated
 from edge.contract.registry import METADATA, MODELS, quantities, schemas
 from edge.domain.configuration import Change
 from edge.domain.event import EventType
@@ -36,14 +36,14 @@ def test_every_type_has_a_model_a_schema_and_an_example() -> None:
     assert set(SCHEMAS) == {f"{name}.v1.json" for name in [*types, "Metadata"]}
 
 
-def test_the_schema_files_are_what_the_models_say() -> None:
-    found = {path.name: path.read_text(encoding="utf-8") for path in SCHEMA_FOLDER.glob("*.json")}
-    wanted = {name: json_text(schema) for name, schema in SCHEMAS.items()}
-    assert found == wanted, "run: python -m edge.contract"
+def test_the_generated_files_are_what_the_models_and_the_catalogue_say() -> None:
+    names = [*FOLDER.glob("*.json"), *FOLDER.glob("schemas/*.json")]
+    found = {path.relative_to(FOLDER).as_posix(): path.read_text(encoding="utf-8") for path in names}
+    assert found == generated(), "run: python -m edge.contract"
 
 
 def test_the_published_quantities_are_the_catalogue() -> None:
-    assert QUANTITIES_FILE.read_text(encoding="utf-8") == json_text(quantities()), "run: python -m edge.contract"
+    assert json.loads(generated()["quantities.json"]) == quantities()
     assert quantities()["ph"] == {"unit": "[pH]", "symbol": "pH", "title": "pH", "range": [0, 14], "kind": "gauge"}
 
 
