@@ -8,12 +8,12 @@ import structlog
 
 from edge.domain.author import Author
 from edge.domain.clock import Clock
-from edge.domain.event_store import AccessRefused, EventStore, EventStoreError
+from edge.domain.event_store import AccessRefused, EventStore, EventStoreError, StreamDeleted
 from edge.forward.link import Link, LinkState, Trust
-from edge.forward.queues import Queues, StreamQueue, Turns
-from edge.forward.refusals import EventsRefused, Refusal, Refusals, RefusedStream
-from edge.forward.stream import StreamForwarder
-from edge.forward.verification import CloneDetected, ForwardingAlarms, Verification
+from edge.forward.queues import Queues, Turns
+from edge.forward.refusals import EventsRefused, Refusal, Refusals, RefusedStream, judge
+from edge.forward.stream import RefusedEvent, Room, Shared, Stream
+from edge.forward.verification import CloneDetected, Strangers, verify
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
 
@@ -62,35 +62,28 @@ class Forwarder:
         chance: Callable[[], float],
     ) -> None:
         self._outbox = outbox
-        self._author = author
         self._clock = clock
         self._link = Link(clock, chance)
         self._turns = Turns(is_control=self._is_control)
-        self._refusals = Refusals(outbox=outbox, author=author, clock=clock, chance=chance, retry=self._turns.add)
-        self._queues = Queues(outbox, on_filled=lambda queue: self._turns.add(queue.number))
-        self._trust = Trust(event_store, outbox.cursors, outbox.streams)
-        self._stream_forwarder = StreamForwarder(
-            event_store=event_store,
-            outbox=outbox,
-            queues=self._queues,
-            author=author,
-            verification=Verification(
-                event_store=event_store,
-                outbox=outbox,
-                queues=self._queues,
-                author=author,
-                first_position=outbox.statistics().last_position,
-                trust=self._trust,
-                on_foreign=lambda queue, event: self._alarms.foreign_found(queue.name, event),
-                on_restored=self._verify_all,
-            ),
-            trust=self._trust,
-        )
         self._control_streams = {
             author.stream(author.streams.gateway),
             author.stream(author.streams.configuration_status),
         }
-        self._alarms = ForwardingAlarms(outbox, author)
+        self._refusals = Refusals(outbox=outbox, author=author, clock=clock, chance=chance, retry=self._turns.add)
+        self._strangers = Strangers(outbox, author)
+        self._trust = Trust(event_store, outbox.cursors, outbox.streams)
+        self._room = Room()
+        shared = Shared(
+            event_store=event_store,
+            outbox=outbox,
+            author=author,
+            trust=self._trust,
+            room=self._room,
+            first_position=outbox.statistics().last_position,
+            on_foreign=self._strangers.found,
+            on_restored=self._verify_all,
+        )
+        self._queues = Queues(shared, on_filled=self._turns.add)
         self._forwarded = 0
 
     def status(self) -> ForwarderStatus:
@@ -106,7 +99,7 @@ class Forwarder:
         return ForwarderStatus(
             state=state,
             forwarded=self._forwarded,
-            queued_bytes=self._queues.size,
+            queued_bytes=self._room.size,
             success_age_s=None if last_s is None else self._clock.monotonic_s() - last_s,
             last_error=problem,
             next_try_in_s=next_try_in_s,
@@ -116,7 +109,6 @@ class Forwarder:
 
     async def run(self) -> None:
         """Forward for ever."""
-        self._alarms.begin()
         self._refusals.begin()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._queues.run(), name="backlog head")
@@ -169,46 +161,64 @@ class Forwarder:
 
     def _verify_all(self) -> None:
         """Nothing is certain: also a stream that has nothing to send is compared again."""
-        for queue in self._queues.by_stream.values():
-            queue.distrust(is_suspect=True)
-            self._turns.add(queue.number)
+        for stream in self._queues.by_stream.values():
+            stream.distrust(is_suspect=True)
+            self._turns.add(stream.number)
 
     async def _work(self) -> None:
         while True:
-            stream = await self._turns.take()
+            number = await self._turns.take()
             try:
                 await self._link.ready()
                 self._doubt_after_silence()
                 await self._trust.ready()
-                await self._take_turn(self._queues.by_stream[stream])
+                await self._take_turn(self._queues.by_stream[number])
             finally:
-                self._turns.release(stream)
+                self._turns.release(number)
 
-    async def _take_turn(self, queue: StreamQueue) -> None:
-        if self._outbox.streams.is_parked(queue.number):
+    async def _take_turn(self, stream: Stream) -> None:
+        if self._outbox.streams.is_parked(stream.number):
             return
-        if self._refusals.must_wait(queue.number, has_more=queue.has_more):
+        if self._refusals.must_wait(stream.number, has_more=stream.has_more):
             return
-        generation, was_verified = self._link.generation, queue.is_verified
+        generation, was_verified = self._link.generation, stream.is_verified
         try:
-            forwarded = await self._stream_forwarder.step(queue)
+            forwarded = await self._step(stream)
         except CloneDetected as error:
             self._link.park(error)
         except (AccessRefused, EventsRefused) as error:
-            self._refused(queue, error)
+            self._refused(stream, error)
             return
         except EventStoreError as error:
             # What became of an append is found out for this stream; the others stand or fall with the store.
-            queue.distrust()
+            stream.distrust()
             self._lost(generation, error)
         except CommitFailed as error:
             # The writer reports the disk; what was to be declared is found again by the next verification.
             self._lost(generation, error)
         else:
             self._stepped(forwarded, is_news=forwarded > 0 or not was_verified)
-            self._accepted(queue, is_taken=forwarded > 0)
-        if queue.entries or not queue.is_verified:
-            self._turns.add(queue.number)
+            self._accepted(stream, is_taken=forwarded > 0)
+        if stream.entries or not stream.is_verified:
+            self._turns.add(stream.number)
+
+    async def _step(self, stream: Stream) -> int:
+        """Compare a stream with the event store where that is due, then append; return how many events were forwarded.
+
+        Raises AccessRefused and EventsRefused for what concerns the stream, other EventStoreErrors for the link.
+        """
+        try:
+            if not stream.is_verified:
+                await verify(stream)
+            # It may have been distrusted again while it was compared.
+            appended = await stream.append() if stream.is_verified else 0
+            if isinstance(appended, RefusedEvent):
+                await judge(stream, appended)
+                return 0
+        except StreamDeleted as error:
+            await stream.park(error)
+            return 0
+        return appended
 
     def _stepped(self, forwarded: int, *, is_news: bool) -> None:
         self._forwarded += forwarded
@@ -217,22 +227,22 @@ class Forwarder:
         elif is_news:
             self._answered()
         if is_news:
-            self._alarms.forwarded()
+            self._strangers.clear()
 
-    def _refused(self, queue: StreamQueue, refusal: Refusal) -> None:
+    def _refused(self, stream: Stream, refusal: Refusal) -> None:
         """One stream waits; the link and the others go on."""
-        self._queues.hold(queue, to=HELD_ENTRIES if isinstance(refusal, EventsRefused) else 1)
+        stream.hold(to=HELD_ENTRIES if isinstance(refusal, EventsRefused) else 1)
         self._link.reached()
-        self._refusals.add(queue.number, refusal)
+        self._refusals.add(stream.number, refusal)
 
-    def _accepted(self, queue: StreamQueue, *, is_taken: bool) -> None:
+    def _accepted(self, stream: Stream, *, is_taken: bool) -> None:
         """A stream is refused no longer once something of it is taken, or nothing is left to be refused."""
-        is_waiting = self._outbox.cursors[queue.number].is_lagging
-        if is_taken or not is_waiting or self._outbox.streams.is_parked(queue.number):
-            self._queues.resume(queue)
-            self._refusals.end(queue.number, is_taken=is_taken)
+        is_waiting = stream.cursor.is_lagging
+        if is_taken or not is_waiting or self._outbox.streams.is_parked(stream.number):
+            stream.resume()
+            self._refusals.end(stream.number, is_taken=is_taken)
         else:
-            self._refusals.go_on(queue.number)
+            self._refusals.go_on(stream.number)
 
     def _doubt_after_silence(self) -> None:
         """A store that nobody called for a while may have been restored without a failed call to show for it."""

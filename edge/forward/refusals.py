@@ -1,22 +1,35 @@
-"""Streams that the event store refuses: each waits alone, keeps its entries, and is tried again slowly until it is taken.
+"""What the event store refuses: an event that is at fault is set aside, and a stream that is refused waits alone.
 
-A stream is refused when the user lacks a right on it, or when each of its events that was tried is called wrong. If
+It keeps its entries and is tried again slowly until it is taken. A stream is refused when the user lacks a right on it, or when each of its events that was tried is called wrong. If
 every stream waits so, that is one state of the event store, and one alarm instead of one for each stream.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import structlog
 
 from edge.domain.alarm import AlarmIdentity, AlarmKind
-from edge.domain.author import Author
+from edge.domain.author import Author, encode_json
 from edge.domain.backoff import Backoff
 from edge.domain.clock import Clock
-from edge.domain.event_store import AccessRefused
+from edge.domain.event import Draft, EventType
+from edge.domain.event_store import (
+    AccessRefused,
+    AppendTooLarge,
+    EventStoreError,
+    RequestRefused,
+    WrongExpectedRevision,
+)
+from edge.domain.facts import EventQuarantined
+from edge.domain.json_form import json_of
 from edge.forward.link import LinkState
+from edge.forward.reconcile import facts_of
+from edge.forward.stream import APPEND_BYTES_MAX, RefusedEvent, Stream, new_events, size_of
+from edge.forward.verification import verify
+from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox
 
 log = structlog.get_logger()
@@ -28,6 +41,9 @@ TOLD_AFTER = 2
 # One stream may be refused for its name (a proxy's rule). Two of them with nothing taken in between: it is the store. In
 # each, several events were tried.
 STREAMS_REFUSED_MIN = 2
+# No stream ever has so many events, so an append after this revision is never written. The server judges the events
+# before it compares the revision: the answer tells whether it would have taken them.
+UNREACHED_REVISION = 10**12
 
 EVENT_STORE_REFUSES = AlarmIdentity(alarm=AlarmKind.EVENT_STORE_REFUSES)
 
@@ -94,13 +110,21 @@ class Refusals:
         self._is_overall_said = False
 
     def begin(self) -> None:
-        """Have the streams looked at that an earlier run said were refused: they may have nothing to send."""
+        """Look at what earlier runs said of streams: one that was refused may have nothing to send, or be parked no more."""
+        self._clear_parked()
         names = {
             alarm.identity.stream for alarm in self._outbox.alarms if alarm.identity.alarm == AlarmKind.STREAM_REFUSED
         }
         for number in self._outbox.streams.numbers():
             if self._outbox.streams.name(number) in names:
                 self._retry(number)
+
+    def _clear_parked(self) -> None:
+        streams = self._outbox.streams
+        parked = {streams.name(number) for number in streams.parked()}
+        for alarm in self._outbox.alarms:
+            if alarm.identity.alarm == AlarmKind.STREAM_PARKED and alarm.identity.stream not in parked:
+                self._outbox.offer(self._author.alarm_cleared(alarm.identity))
 
     def must_wait(self, stream: int, *, has_more: bool) -> bool:
         """Whether a stream's time has not come. `has_more`: an event came after the one that was refused."""
@@ -224,3 +248,82 @@ class Refusals:
 
     def _identity(self, stream: int) -> AlarmIdentity:
         return self._author.stream_alarm(AlarmKind.STREAM_REFUSED, self._outbox.streams.name(stream))
+
+
+async def judge(stream: Stream, refused: RefusedEvent) -> None:
+    """Set a refused event aside if others of the stream pass.
+
+    While none passes, nothing shows that it is the event's fault. Nothing waits behind the last event, so it can stay
+    until another one comes. Raises EventsRefused for that, and what `verify` raises.
+    """
+    entry, error = refused
+    is_certain = isinstance(error, AppendTooLarge) and size_of(entry) > APPEND_BYTES_MAX
+    if not is_certain and not await _is_at_fault(stream, entry):
+        reason = f"the event store refuses what {stream.name} has: {error}"
+        raise EventsRefused(reason, is_alone=not stream.has_more) from error
+    # The client library repeats by itself: an earlier try of this append may have been written.
+    await verify(stream)
+    if stream.is_verified and stream.entries and stream.entries[0] is entry:
+        await _set_aside(stream, entry, error)
+
+
+async def _is_at_fault(stream: Stream, suspect: Entry) -> bool:
+    """Whether the event store refuses one event, and would take another of the stream, before and after."""
+    for entry in await _others(stream, suspect):
+        if await _would_take(stream, entry):
+            return not await _would_take(stream, suspect) and await _would_take(stream, entry)
+    return False
+
+
+async def _others(stream: Stream, suspect: Entry) -> list[Entry]:
+    """Return what may be asked about besides the suspect."""
+    others = others_to_try(stream.entries)
+    if stream.lags:
+        others += (await stream.shared.outbox.read_after(stream.last_position - 1, bytes_max=1)).entries[:1]
+    return [entry for entry in others if entry.stream == stream.number and entry.position != suspect.position]
+
+
+async def _would_take(stream: Stream, entry: Entry) -> bool:
+    """Whether the event store finds nothing wrong with an event. It is not written."""
+    try:
+        await stream.shared.event_store.append(stream.name, new_events([entry]), expected_revision=UNREACHED_REVISION)
+    except (AppendTooLarge, RequestRefused):
+        return False
+    except WrongExpectedRevision:
+        return True
+    # A server that takes what follows nothing does not look at what it is given.
+    return False
+
+
+async def _set_aside(stream: Stream, entry: Entry, error: EventStoreError) -> None:
+    reason: Literal["too_large", "refused"] = "too_large" if isinstance(error, AppendTooLarge) else "refused"
+    facts = facts_of(entry.data, entry.metadata)
+    quarantined = EventQuarantined(
+        device_id=facts.device_id,
+        stream=stream.name,
+        event_id=entry.event_id,
+        event_type=entry.type,
+        position=entry.position,
+        run=facts.run,
+        sequence=facts.sequence,
+        reason=reason,
+        detail=str(error),
+    )
+    log.error("event_quarantined", **json_of(quarantined))
+    # A declaration that is refused itself is told by the log only: declaring that would never end.
+    declarations: tuple[Draft, ...] = ()
+    if entry.type != EventType.EVENT_QUARANTINED:
+        declarations = (stream.shared.author.control(quarantined),)
+    await stream.shared.outbox.quarantine(entry, reason=encode_json([reason, str(error)]), declarations=declarations)
+    stream.shared.outbox.cursors.advance(stream.number, position=entry.position)
+    stream.forwarded(entry.position)
+    stream.resume()
+
+
+def others_to_try(entries: Sequence[Entry]) -> list[Entry]:
+    """Choose from what follows the first entry a few that may pass where the first does not: near ones, far ones, the last.
+
+    Farther apart each time: a run of a thousand bad events is seen through with ten tries.
+    """
+    indices = {1 << power for power in range(len(entries).bit_length())} | {len(entries) - 1}
+    return [entries[index] for index in sorted(indices) if 0 < index < len(entries)]

@@ -16,7 +16,7 @@ from edge.domain.event_store import (
     StreamNotFound,
     WrongExpectedRevision,
 )
-from edge.forward.stream import UNREACHED_REVISION
+from edge.forward.refusals import UNREACHED_REVISION
 from fakes.event_store import Weak
 from fakes.event_store_subjects import Subject, new_event
 

@@ -8,7 +8,7 @@ import pytest
 
 from edge.domain.event import EventType, NewEvent
 from edge.domain.event_store import RequestRefused
-from edge.forward.stream import UNREACHED_REVISION
+from edge.forward.refusals import UNREACHED_REVISION
 from fakes.event_store import FakeEventStore
 from fakes.forwarding_check import POISON, is_poison
 from fakes.forwarding_stage import GATEWAY_STREAM, OTHER, STREAM, alarms, sequences, tell, told, twenty, types

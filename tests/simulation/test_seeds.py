@@ -13,12 +13,9 @@ from random import Random
 import pytest
 
 from edge.domain.event import Draft, NewEvent
-from edge.forward import forwarder
-from edge.forward.queues import StreamQueue
-from edge.forward.stream import StreamForwarder
+from edge.forward.stream import Stream, new_events
 from edge.storage import ledger
 from edge.storage.cursors import Cursors
-from edge.storage.entries import Entry
 from edge.storage.outbox import Outbox
 from fakes.colliding_streams import CollidingStreams
 from fakes.event_store import FakeEventStore, Weak
@@ -67,29 +64,22 @@ class AnySeam(Seam):
         return position
 
 
-class MarksFirst(StreamForwarder):
+async def append_marked_first(stream: Stream) -> int:
     """Notes the success before it has one."""
-
-    async def _append(self, queue: StreamQueue) -> int:
-        batch = forwarder_batch(queue)
-        if batch:
-            revision = self.outbox.cursors[queue.number].acked_revision
-            assert revision is not None
-            self.outbox.cursors.acknowledge(
-                queue.number,
-                revision=revision + len(batch),
-                event_id=batch[-1].event_id,
-                position=batch[-1].position,
-                count=len(batch),
-            )
-            self.queues.forwarded(queue, batch[-1].position)
-            events = [NewEvent(event_id=e.event_id, type=e.type, data=e.data, metadata=e.metadata) for e in batch]
-            await self.event_store.append(queue.name, events, expected_revision=revision)
-        return len(batch)
-
-
-def forwarder_batch(queue: StreamQueue) -> list[Entry]:
-    return list(queue.entries)[:500]
+    batch = list(stream.entries)[:500]
+    if batch:
+        revision = stream.cursor.acked_revision
+        assert revision is not None
+        stream.shared.outbox.cursors.acknowledge(
+            stream.number,
+            revision=revision + len(batch),
+            event_id=batch[-1].event_id,
+            position=batch[-1].position,
+            count=len(batch),
+        )
+        stream.forwarded(batch[-1].position)
+        await stream.shared.event_store.append(stream.name, new_events(batch), expected_revision=revision)
+    return len(batch)
 
 
 def test_the_simulation_finds_appends_without_a_revision(tmp_path: Path) -> None:
@@ -100,7 +90,7 @@ def test_the_simulation_finds_appends_without_a_revision(tmp_path: Path) -> None
 
 
 def test_the_simulation_finds_a_mark_before_its_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarder, "StreamForwarder", MarksFirst)
+    monkeypatch.setattr(Stream, "append", append_marked_first)
     assert any(found_in(tmp_path, seed) for seed in range(TEETH_SEEDS))
 
 
