@@ -63,10 +63,7 @@ def batch_length(sizes: Iterable[int], *, events_max: int = BATCH_EVENTS_MAX, by
 
 def new_events(entries: Iterable[Entry]) -> list[NewEvent]:
     """Turn entries into what the event store takes. A list: a retry must find them again."""
-    return [
-        NewEvent(event_id=entry.event_id, type=entry.type, data=entry.data, metadata=entry.metadata)
-        for entry in entries
-    ]
+    return [NewEvent(entry.event_id, entry.type, entry.data, entry.metadata) for entry in entries]
 
 
 class Room:

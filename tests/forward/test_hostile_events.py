@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -112,7 +111,7 @@ def _claiming(world: World, hostile: list[NewEvent], claims: list[bool]) -> list
     """Some of them carry the metadata of an event of ours, as a careless copy does."""
     [first, *_] = world.store.events(STREAM)
     return [
-        replace(event, event_id=uuid4(), data=first.data, metadata=first.metadata) if claim else event
+        event._replace(event_id=uuid4(), data=first.data, metadata=first.metadata) if claim else event
         for event, claim in zip(hostile, claims, strict=True)
     ]
 
@@ -138,7 +137,7 @@ def test_forwarding_goes_on_whatever_stands_in_our_streams(hostile: list[tuple[N
             if world.store.events(STREAM):
                 strangers = _claiming(world, strangers, [claim for _, claim in hostile])
             for stream in OUR_STREAMS:
-                _write(world, stream, [replace(event, event_id=uuid4()) for event in strangers])
+                _write(world, stream, [event._replace(event_id=uuid4()) for event in strangers])
 
         async def during(life: Life) -> None:
             await twenty(life)
