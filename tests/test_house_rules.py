@@ -18,10 +18,6 @@ NESTING_MAX = 3
 ALONE_LINES_MIN = 60
 # Files of a driver that each driver has under these names: what it offers on a first day is found by name, not by import.
 HOOK_FILES = {"first_day.py", "scan.py", "by_hand.py", "simulate.py"}
-# Corridors that are still to be merged. This only gets shorter: whoever merges one takes its line out.
-CORRIDORS = {
-    "edge.collect.on_request",
-}
 
 # DESIGN section 3. zone: (our own zones it may import, third parties it may import)
 ZONES: dict[str, tuple[set[str], set[str]]] = {
@@ -218,7 +214,7 @@ def is_corridor(path: Path, importers: int) -> bool:
 def test_a_short_file_has_two_importers_or_is_a_devices_decoder() -> None:
     importers = Counter(module for path in OURS for module in modules_named_in(path))
     corridors = {module_of(path) for path in OURS if is_corridor(path, importers[module_of(path)])}
-    assert corridors == CORRIDORS, "merge what is new here, and take out of the list what is merged"
+    assert corridors == set(), "merge them with their one importer"
 
 
 def words_of(name: str) -> set[str]:

@@ -5,15 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge.collect.adoption import Adoption, Registrar
-from edge.collect.connection import ConnectionState
-from edge.collect.control_events import ControlEvents, Outbox
+from edge.collect.arrivals import Repeats
+from edge.collect.connection import ConnectionState, Outcomes
+from edge.collect.declarations import Outbox
 from edge.collect.device import DeviceState
 from edge.collect.fleet import Fleet
 from edge.collect.intake import Intake
-from edge.collect.outcomes import Outcomes
 from edge.collect.polling import Polling
 from edge.collect.receiving import Receiving
-from edge.collect.repeats import Repeats
 from edge.collect.stall import CallWatch
 from edge.domain.author import Author
 from edge.domain.clock import Clock
@@ -85,7 +84,7 @@ class Collector:
     def _set_up(self) -> "_Works":
         connection = self._fleet.connection(self._settings.id)
         devices = self._fleet.devices(self._settings.id)
-        outcomes = Outcomes(connection, devices, ControlEvents(self._outbox, self._author), self._author)
+        outcomes = Outcomes(connection, devices, self._outbox, self._author)
         watch = CallWatch(devices, outcomes, self._clock)
         owner: Polling | Receiving
         # A third party's class that can do both is asked: it then speaks only when it is.

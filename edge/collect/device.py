@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from edge.collect.availability import Availability
+from edge.collect.availability import Availability, Change
 from edge.collect.reporting import Reported
 from edge.collect.sample_event import SampleTemplate
 from edge.domain.author import Author, Reference
@@ -43,9 +43,9 @@ def make_ready(author: Author, device: DeviceSettings, configuration: EffectiveC
     )
 
 
-@dataclass(slots=True)
+@dataclass
 class Counters:
-    """What happened to a device's samples and polls in this run."""
+    """What happened to a device's samples and polls in this run; the status shows them under the same names."""
 
     samples_accepted: int = 0
     samples_refused: int = 0
@@ -130,6 +130,23 @@ class DeviceState:
         are lost: a wrong one would be worse.
         """
         return self.settings.warm_up_s > 0 and (self.availability.is_lost or now_s < self._warm_s)
+
+    def answered(self, now_s: float) -> Change | None:
+        """Note a sample that can be used; tells whether the device was lost."""
+        self.heard_s = now_s
+        # Nearly all samples find nothing to change.
+        if self.availability.failures == 0 and not self.availability.is_lost:
+            return None
+        self.availability, change = self.availability.after_answer()
+        self.last_error = None
+        return change
+
+    def faulted(self, error: str) -> bool:
+        """Note that the driver broke on the device; tells whether it is the first time in a row."""
+        self.counters.faults += 1
+        self.faults += 1
+        self.last_error = error
+        return self.faults == 1
 
     def restored(self, now_s: float) -> None:
         """Note that the device, which was lost, answers again."""

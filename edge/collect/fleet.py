@@ -1,18 +1,28 @@
 """All devices of the site, as the collectors, the configuration loop and the status verb share them."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from edge.collect.connection import ConnectionState
-from edge.collect.control_events import connection_fault, device_fault, lost_since, stalls_told
+from edge.collect.declarations import connection_fault, device_fault, lost_since, stalls_told
 from edge.collect.device import Counters, DeviceState
 from edge.collect.status import FleetStatus, Progress, connection_status, device_status
 from edge.collect.wishes import Wish
 from edge.domain.author import Author
 from edge.domain.configuration import EffectiveConfiguration, WriteFailed
 from edge.domain.driver import LatestReading
-from edge.domain.reading import Quality, Reason, Value
+from edge.domain.reading import Quality, Reading, Reason, Value
 from edge.domain.settings import ConnectionSettings, DeviceSettings
 from edge.storage.remembered import OpenAlarms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What one device said when it was asked, or what went wrong."""
+
+    readings: Mapping[str, Reading] | None = None
+    error: str = ""
 
 
 class Fleet:
@@ -59,6 +69,32 @@ class Fleet:
         state = self._devices.get(configuration.device_id)
         if state is not None:
             state.configure(configuration)
+
+    async def read(self, device_ids: Sequence[str], *, timeout_s: float) -> dict[str, Told]:
+        """Poll devices before their time, because somebody asks now: the ports are ours, so nobody else can.
+
+        What they say is recorded like any other sample. Of a device that speaks by itself this is what it said last.
+        Unknown devices are left out.
+        """
+        known = [self._devices[device_id] for device_id in dict.fromkeys(device_ids) if device_id in self._devices]
+        told = await asyncio.gather(*(self._read(state, timeout_s) for state in known))
+        return {state.id: said for state, said in zip(known, told, strict=True)}
+
+    async def _read(self, state: DeviceState, timeout_s: float) -> Told:
+        if not state.is_enabled:
+            return Told(error="is disabled by its configuration")
+        connection = self._connections[state.connection_id]
+        if connection.poll_now is None:
+            return _said_last(state)
+        heard_s = state.heard_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await connection.poll_now(state.id)
+        except TimeoutError:
+            return Told(error=connection.why_unreached(timeout_s))
+        if state.heard_s == heard_s:
+            return Told(error=state.last_error or "gave no sample")
+        return Told(readings=state.published_readings())
 
     async def write(self, device_id: str, point_id: str, value: Value, *, timeout_s: float) -> None:
         """Have a device take a value for one of its points; see `PointWriter`. Raises WriteFailed."""
@@ -160,3 +196,11 @@ class Fleet:
             for state in self._devices.values()
             for call in (self._connections[state.connection_id].stalled,)
         )
+
+
+def _said_last(state: DeviceState) -> Told:
+    if state.settings.is_polled:
+        return Told(error="is not polled: its connection is stopped")
+    if state.heard_s is None:
+        return Told(error="has said nothing yet since the start")
+    return Told(readings=state.published_readings())

@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 from uuid import UUID
 
-from edge.collect.control_events import Outbox
+from edge.collect.declarations import Outbox
 from edge.collect.device import DeviceState, InForce
 from edge.collect.guard import DriverFault
 from edge.collect.plausibility import judge, mistake

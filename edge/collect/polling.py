@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from edge.collect.availability import FAILURES_BEFORE_LOST, retry_s
-from edge.collect.connection import ConnectionState
+from edge.collect.connection import ConnectionState, Outcomes
 from edge.collect.device import DeviceState
 from edge.collect.guard import DriverFault, sample_of, text_of
 from edge.collect.intake import Intake, Outcome
-from edge.collect.outcomes import Outcomes
 from edge.collect.schedule import Schedule
 from edge.collect.stall import CallWatch, opened, until_cancelled_inside
 from edge.collect.wishes import Wish, Wishes
@@ -143,14 +142,14 @@ class Polling:
         while True:
             now_s = self._clock.monotonic_s()
             self._outcomes.catch_up(now_s)
-            if self._wishes:
+            if self._wishes.waiting:
                 # One, then a poll that is due: neither keeps the other waiting for long.
                 await self._write_oldest()
                 now_s = self._clock.monotonic_s()
             device_id = self._schedule.due(now_s)
             if device_id is not None:
                 await self._poll(self._devices[device_id], now_s)
-            elif not self._wishes:
+            elif not self._wishes.waiting:
                 polls = 0
                 await self._sleep_until(self._schedule.wake_s())
                 continue

@@ -8,15 +8,14 @@ from functools import partial
 
 import structlog
 
-from edge.collect.acknowledgement import Ledger, Receipt
 from edge.collect.adoption import Adoption
+from edge.collect.arrivals import Ledger, Receipt, Repeats
 from edge.collect.availability import is_silent
-from edge.collect.connection import ConnectionState
+from edge.collect.connection import ConnectionState, Outcomes
+from edge.collect.declarations import OFFER_INTERVAL_S
 from edge.collect.device import DeviceState, InForce
 from edge.collect.guard import DriverFault, device_of, driver_call, sample_of, text_of
 from edge.collect.intake import Intake, Outcome, Prepared
-from edge.collect.outcomes import OFFER_INTERVAL_S, Outcomes
-from edge.collect.repeats import Repeats
 from edge.collect.stall import CallWatch, opened, until_cancelled_inside
 from edge.domain.backoff import Backoff
 from edge.domain.clock import Clock

@@ -11,10 +11,9 @@ from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
-from edge.collect.connection import DriverCall
+from edge.collect.connection import DriverCall, Outcomes
 from edge.collect.device import DeviceState
 from edge.collect.guard import DriverFault, driver_call
-from edge.collect.outcomes import Outcomes
 from edge.domain.clock import Clock
 from edge.domain.driver import Driver, DriverError
 

@@ -118,7 +118,7 @@ def condition(state: DeviceState, connection: ConnectionState) -> Condition:
 
 def device_status(state: DeviceState, connection: ConnectionState, now_s: float) -> DeviceStatus:
     """Take a snapshot of a device."""
-    configuration, counters = state.in_force.configuration, state.counters
+    configuration = state.in_force.configuration
     return DeviceStatus(
         device_id=state.id,
         connection_id=state.connection_id,
@@ -134,12 +134,7 @@ def device_status(state: DeviceState, connection: ConnectionState, now_s: float)
         cycle_age_s=_age(state.cycle_s, now_s),
         failures=state.availability.failures,
         last_error=state.last_error,
-        samples_accepted=counters.samples_accepted,
-        samples_refused=counters.samples_refused,
-        samples_suppressed=counters.samples_suppressed,
-        samples_repeated=counters.samples_repeated,
-        polls_failed=counters.polls_failed,
-        faults=counters.faults,
+        **vars(state.counters),
     )
 
 

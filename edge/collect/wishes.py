@@ -47,23 +47,21 @@ class Wishes:
     """The queue of one connection."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Wish] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        # A plain field: it is looked at with each sample.
+        self.waiting: deque[Wish] = deque()
 
     def add(self, wish: Wish) -> None:
         """Put a wish behind the others. Raises WriteFailed if too many wait."""
-        if len(self._waiting) >= WISHES_MAX:
-            self._waiting = deque(waiting for waiting in self._waiting if not waiting.is_given_up)
-        if len(self._waiting) >= WISHES_MAX:
+        if len(self.waiting) >= WISHES_MAX:
+            self.waiting = deque(waiting for waiting in self.waiting if not waiting.is_given_up)
+        if len(self.waiting) >= WISHES_MAX:
             raise WriteFailed(f"{WISHES_MAX} others wait to be written over its connection", may_have_arrived=False)
-        self._waiting.append(wish)
+        self.waiting.append(wish)
 
     def take(self) -> Wish | None:
         """Take the oldest that somebody still waits for."""
-        while self._waiting:
-            wish = self._waiting.popleft()
+        while self.waiting:
+            wish = self.waiting.popleft()
             if not wish.is_given_up:
                 return wish
         return None

@@ -10,10 +10,10 @@ import structlog
 
 from drivers import driver_kind
 from edge.collect.adoption import Registrar
+from edge.collect.arrivals import KEYS_MAX
 from edge.collect.collector import Collector
 from edge.collect.fleet import Fleet
 from edge.collect.guard import DriverFault, UnmadeDriver, driver_call
-from edge.collect.repeats import KEYS_MAX
 from edge.configure.adopt import restore_adopted
 from edge.configure.announce import Announcer
 from edge.domain.author import Author

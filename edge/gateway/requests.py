@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from edge import __version__
-from edge.collect.on_request import read_now
 from edge.control.places import DaemonNote, make_runtime_directory, socket_name, write_note
 from edge.control.server import ANSWER_TIMEOUT_S, Operations, RequestMistaken, serve_control
 from edge.domain.clock import rfc3339
@@ -59,7 +58,7 @@ class Requests:
             raise RequestMistaken(
                 f"devices must be a list of device ids, timeoutS a number of seconds up to {ANSWER_TIMEOUT_S:g}"
             )
-        return {"devices": await read_now(self._gateway.fleet, [str(item) for item in wanted], timeout_s=timeout_s)}
+        return {"devices": await self._gateway.fleet.read([str(item) for item in wanted], timeout_s=timeout_s)}
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.collect.acknowledgement import Ledger
+from edge.collect.arrivals import Ledger
 from edge.domain.reading import Reading, Sample
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@ import asyncio
 import pytest
 import structlog
 
-from edge.collect.control_events import WAITING_MAX, ControlEvents, device_fault
+from edge.collect.declarations import WAITING_MAX, Declarations, device_fault
 from edge.collect.status import Condition
+from edge.domain.driver import DeviceUnreachable
 from edge.domain.event import EventType
 from edge.domain.reading import Reading, Sample
 from fakes.alarm_check import alarm_violations
@@ -165,7 +166,7 @@ def test_control_events_that_wait_are_bounded_and_still_say_what_stands() -> Non
         clock = VirtualClock()
         writer = author(clock)
         outbox = FakeOutbox(room=0)
-        events = ControlEvents(outbox, writer)
+        events = Declarations("line-a", {}, outbox, writer)
         stays, flaps, goes = (device_fault(name) for name in ("stays", "flaps", "goes"))
         outbox.room = 1
         events.alarm_raised(goes, "said before the disk took nothing any more")
@@ -175,7 +176,7 @@ def test_control_events_that_wait_are_bounded_and_still_say_what_stands() -> Non
             events.alarm_cleared(flaps)
         events.alarm_cleared(goes)
         outbox.room = 2 * WAITING_MAX
-        events.offer_again()
+        events.catch_up(0.0)
         outbox.commit()
         assert len(outbox.events) == 1 + WAITING_MAX
         assert alarm_violations((event.type, event.data) for event in outbox.events) == []
@@ -187,14 +188,31 @@ def test_control_events_that_wait_are_bounded_and_still_say_what_stands() -> Non
 def test_what_opens_and_closes_while_only_openings_wait_does_not_stand_in_the_end() -> None:
     async def main() -> None:
         outbox = FakeOutbox(room=0)
-        events = ControlEvents(outbox, author(VirtualClock()))
+        events = Declarations("line-a", {}, outbox, author(VirtualClock()))
         faults = [device_fault(f"device-{number}") for number in range(WAITING_MAX)]
         for fault in faults:
             events.alarm_raised(fault, "")
         for fault in faults[1:]:
             events.alarm_cleared(fault)
         outbox.room = 2 * WAITING_MAX
-        events.offer_again()
+        events.catch_up(0.0)
         assert [alarm.identity for alarm in outbox.alarms] == faults[:1]
 
     run_virtual(main)
+
+
+def test_an_event_that_was_refused_is_offered_again_though_nothing_else_comes() -> None:
+    driver, outbox = ScriptedPolledDriver(), FakeOutbox(room=0)
+
+    def unreachable() -> Exception:
+        return DeviceUnreachable("no answer")
+
+    driver.answers["a"] = unreachable
+
+    async def story(_: Work) -> None:
+        await asyncio.sleep(60)
+        outbox.room = 100
+        await asyncio.sleep(2)
+        assert outbox.control_types() == ["DeviceConnectionLost"]
+
+    collect((connection(device("a")), driver), outbox=outbox, story=story)

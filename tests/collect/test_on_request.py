@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from edge.collect.on_request import Told, read_now
+from edge.collect.fleet import Told
 from edge.domain.driver import DeviceUnreachable
 from edge.domain.reading import Sample
 from fakes.collect_run import Work, collect
@@ -17,7 +17,7 @@ def test_a_device_is_read_at_once_and_keeps_its_grid() -> None:
 
     async def story(work: Work) -> None:
         await asyncio.sleep(20)
-        told.append(await read_now(work.fleet, ["a", "nobody"], timeout_s=5))
+        told.append(await work.fleet.read(["a", "nobody"], timeout_s=5))
         await asyncio.sleep(60)
 
     work = collect((line, driver), story=story)
@@ -33,7 +33,7 @@ def test_several_who_ask_at_once_cause_one_poll() -> None:
 
     async def story(work: Work) -> None:
         await asyncio.sleep(20)
-        both = await asyncio.gather(*(read_now(work.fleet, ["a"], timeout_s=5) for _ in range(2)))
+        both = await asyncio.gather(*(work.fleet.read(["a"], timeout_s=5) for _ in range(2)))
         assert both[0] == both[1]
 
     collect((line, driver), story=story)
@@ -51,11 +51,11 @@ def test_a_device_that_is_backed_off_is_asked_all_the_same_and_its_trouble_is_to
         driver.answers["a"] = unreachable
         await asyncio.sleep(300)
         before = len(driver.poll_times("a"))
-        told = await read_now(work.fleet, ["a"], timeout_s=5)
+        told = await work.fleet.read(["a"], timeout_s=5)
         assert told == {"a": Told(error="no answer within 300 ms")}
         assert len(driver.poll_times("a")) == before + 1
         driver.answers["a"] = good
-        assert (await read_now(work.fleet, ["a"], timeout_s=5))["a"].readings == {"air_temperature": good()}
+        assert (await work.fleet.read(["a"], timeout_s=5))["a"].readings == {"air_temperature": good()}
 
     collect((line, driver), story=story)
 
@@ -66,7 +66,7 @@ def test_a_line_that_is_held_up_is_not_waited_for_longer_than_asked() -> None:
 
     async def story(work: Work) -> None:
         await asyncio.sleep(1)
-        told = await read_now(work.fleet, ["b"], timeout_s=5)
+        told = await work.fleet.read(["b"], timeout_s=5)
         assert "line is busy" in told["b"].error
 
     collect((line, driver), story=story)
@@ -78,7 +78,7 @@ def test_a_driver_that_does_not_return_is_named_as_the_reason() -> None:
 
     async def story(work: Work) -> None:
         await asyncio.sleep(60)
-        told = await read_now(work.fleet, ["b"], timeout_s=5)
+        told = await work.fleet.read(["b"], timeout_s=5)
         assert told["b"].error == "was not reached within 5 s: its driver's poll does not return"
 
     collect((line, driver), story=story)
@@ -92,7 +92,7 @@ def test_a_point_that_stands_in_no_event_stands_in_no_status_either() -> None:
 
     async def story(work: Work) -> None:
         await asyncio.sleep(1)
-        told = await read_now(work.fleet, ["a"], timeout_s=5)
+        told = await work.fleet.read(["a"], timeout_s=5)
         assert told["a"].readings == {"air_temperature": good()}
         assert work.fleet.status().devices[0].readings == {"air_temperature": good()}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge.collect import receiving
+from edge.collect.arrivals import KEYS_MAX
 from edge.collect.collector import Collector
 from edge.collect.fleet import Fleet
-from edge.collect.repeats import KEYS_MAX
 from edge.domain.configuration import site_file_configuration
 from edge.domain.event import EventType
 from edge.domain.reading import Origin, Redelivery, Sample

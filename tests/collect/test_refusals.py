@@ -3,7 +3,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.collect.refusals import DECLARATION_INTERVAL_S, RefusalTally, Refused
+from edge.collect.declarations import DECLARATION_INTERVAL_S, RefusalTally, Refused
 
 
 def taking(declared: list[tuple[str, Refused]]) -> Callable[[str, Refused], bool]:

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from uuid import UUID
 
-from edge.collect.repeats import KEYS_MAX, Repeats
+from edge.collect.arrivals import KEYS_MAX, Repeats
 from edge.domain.reading import Origin, Redelivery, Sample
 from edge.storage.entries import Keyed
 from edge.storage.writer import ENTRIES_MAX, ENTRIES_WAITING_MAX

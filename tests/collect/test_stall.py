@@ -9,10 +9,8 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from edge.collect.connection import ConnectionState
-from edge.collect.control_events import ControlEvents
+from edge.collect.connection import ConnectionState, Outcomes
 from edge.collect.guard import DriverFault
-from edge.collect.outcomes import Outcomes
 from edge.collect.stall import CUT_OFF_S, ENDING_S, CallWatch, opened
 from edge.collect.status import Condition, StalledCall
 from edge.domain.driver import ConnectionLost, DeviceUnreachable
@@ -323,7 +321,7 @@ def test_watching_costs_two_looks_a_minute_however_often_a_device_is_polled(monk
 def watch() -> CallWatch:
     clock = VirtualClock()
     writer = author(clock)
-    return CallWatch({}, Outcomes(ConnectionState("line-a"), {}, ControlEvents(FakeOutbox(), writer), writer), clock)
+    return CallWatch({}, Outcomes(ConnectionState("line-a"), {}, FakeOutbox(), writer), clock)
 
 
 def unclosable() -> ScriptedPolledDriver:

@@ -13,7 +13,7 @@ from uuid import UUID
 from drivers.mqtt.device import Message
 from drivers.mqtt.inbox import Delivery, Inbox
 from drivers.mqtt.redelivery import Redeliveries
-from edge.collect.repeats import Repeats
+from edge.collect.arrivals import Repeats
 from edge.domain.reading import Reading, Sample
 from edge.storage.entries import Keyed
 

@@ -13,7 +13,7 @@ import pytest
 
 from drivers.simulated.driver import SimulatedDriver
 from drivers.simulated.options import SimulatedConnectionOptions, SimulatedDeviceOptions, SimulatedPointOptions
-from edge.collect.on_request import Told, read_now
+from edge.collect.fleet import Told
 from edge.collect.status import Condition
 from edge.domain.configuration import WriteFailed
 from edge.domain.driver import DeviceUnreachable, DriverMisconfigured
@@ -343,12 +343,12 @@ def test_one_who_waits_for_a_poll_is_told_when_the_connection_is_stopped(run: Ru
     driver = ScriptedPolledDriver(answer_s=20)
 
     async def story(stage: Stage) -> None:
-        reading = asyncio.create_task(read_now(stage.fleet, ["b"], timeout_s=300))
+        reading = asyncio.create_task(stage.fleet.read(["b"], timeout_s=300))
         await asyncio.sleep(5)
         await stage.connections.stop("line")
         async with asyncio.timeout(1):
             assert await reading == {"b": Told(error="gave no sample")}
-        assert await read_now(stage.fleet, ["b"], timeout_s=300) == {}
+        assert await stage.fleet.read(["b"], timeout_s=300) == {}
 
     run((LINE, driver), story=story)
 

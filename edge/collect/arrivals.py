@@ -1,4 +1,7 @@
-"""Which samples came before: a sender that missed our acknowledgement sends again, and that gives no second event.
+"""What came in over a connection whose devices speak by themselves: what is acknowledged when, and what came before.
+
+It is acknowledged in the order of arrival, nothing before its commit. A sender that missed our acknowledgement sends again,
+and that gives no second event.
 
 What proves that a sample came before is one of three:
 - its payload has an identity or a time of its own, and its key is known;
@@ -11,7 +14,10 @@ A key is known from the moment its sample was offered to the outbox. A repetitio
 repeats is not on disk yet: the ledger acknowledges in the order of arrival, and the first arrival stands before it.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
@@ -26,6 +32,67 @@ KEYS_MAX = 16_384
 _PLACE_LENGTH = SOURCE_KEY_LENGTH_MAX // 2
 
 _Value = TypeVar("_Value")
+
+
+@dataclass(slots=True, eq=False)
+class Receipt:
+    """The place of one sample in the order of arrival."""
+
+    sample: Sample
+    _note_settled: Callable[[], None] = field(repr=False)
+    is_settled: bool = False
+
+    def settle(self) -> None:
+        """Say that nothing more is owed to this sample: it is on disk, or there was nothing to keep."""
+        self.is_settled = True
+        self._note_settled()
+
+
+def _in_this_loop(release: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_soon(release)
+
+
+class Ledger:
+    """All samples that came in and are not acknowledged yet.
+
+    Its length is bounded by what the driver returns from one `receive` and by `RECEIPTS_MAX` of the collector: the next
+    one is not called before each sample of this one was taken or found to be nothing to keep.
+    """
+
+    def __init__(
+        self,
+        acknowledge: Callable[[Sequence[Sample]], None],
+        *,
+        soon: Callable[[Callable[[], None]], object] = _in_this_loop,
+    ) -> None:
+        self._acknowledge = acknowledge
+        # Calls it when everything else that is due was done: one commit settles some hundred samples, one after the other.
+        self._soon = soon
+        self._is_releasing = False
+        self._receipts: deque[Receipt] = deque()
+
+    def __len__(self) -> int:
+        return len(self._receipts)
+
+    def enter(self, samples: Sequence[Sample]) -> list[Receipt]:
+        """Note the arrival of samples."""
+        receipts = [Receipt(sample, self._note_settled) for sample in samples]
+        self._receipts.extend(receipts)
+        return receipts
+
+    def _note_settled(self) -> None:
+        if not self._is_releasing and self._receipts and self._receipts[0].is_settled:
+            self._is_releasing = True
+            self._soon(self._release)
+
+    def _release(self) -> None:
+        """Acknowledge what is settled, up to the first sample that is not."""
+        self._is_releasing = False
+        released: list[Sample] = []
+        while self._receipts and self._receipts[0].is_settled:
+            released.append(self._receipts.popleft().sample)
+        if released:
+            self._acknowledge(released)
 
 
 class Repeats:

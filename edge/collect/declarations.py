@@ -1,14 +1,16 @@
-"""The events a collector writes about its devices, and their way to the outbox without waiting."""
+"""What a connection makes the gateway say of its devices, on the way to the outbox without waiting."""
 
 import json
+import math
 from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
 import structlog
 
 from edge.collect.device import DeviceState
-from edge.collect.refusals import Refused
 from edge.domain.alarm import AlarmIdentity, AlarmKind, OpenAlarm, lost_device
 from edge.domain.author import Author, encode_json
 from edge.domain.clock import ClockState, Moment, rfc3339
@@ -18,6 +20,10 @@ from edge.storage.remembered import OpenAlarms
 
 # Some hours of a flapping device while the disk takes nothing; each is less than 1 KiB.
 WAITING_MAX = 1000
+# While something waits for room in the outbox, it is offered again this often.
+OFFER_INTERVAL_S = 1.0
+# A queue that is now full, now not, must not turn each refused sample into an event.
+DECLARATION_INTERVAL_S = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -84,21 +90,97 @@ def _moment_text(moment: Moment) -> str:
     )
 
 
-class ControlEvents:
-    """Control events of one connection. Polling never waits for them: what the outbox refuses is offered again."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """How many samples of one device were refused, and from when to when they were measured."""
 
-    def __init__(self, outbox: Outbox, author: Author) -> None:
+    count: int
+    first_measured_at_ms: int
+    last_measured_at_ms: int
+
+    def with_one_more(self, measured_at_ms: int) -> "Refused":
+        """Count another one."""
+        return replace(
+            self,
+            count=self.count + 1,
+            first_measured_at_ms=min(self.first_measured_at_ms, measured_at_ms),
+            last_measured_at_ms=max(self.last_measured_at_ms, measured_at_ms),
+        )
+
+
+class RefusalTally:
+    """The refused samples of one connection's devices that are not declared yet."""
+
+    def __init__(self) -> None:
+        self._refused: dict[str, Refused] = {}
+        self._declared_s: dict[str, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._refused)
+
+    def refuse(self, device_id: str, measured_at_ms: int) -> None:
+        """Count a refused sample."""
+        refused = self._refused.get(device_id)
+        self._refused[device_id] = (
+            Refused(count=1, first_measured_at_ms=measured_at_ms, last_measured_at_ms=measured_at_ms)
+            if refused is None
+            else refused.with_one_more(measured_at_ms)
+        )
+
+    def declare(self, offer: Callable[[str, Refused], bool], *, now_s: float, is_last: bool = False) -> None:
+        """Offer each device's count; what is taken is declared and forgotten, what is not goes on counting.
+
+        `is_last` leaves no count behind for the sake of quiet: the gateway stops.
+        """
+        for device_id, refused in list(self._refused.items()):
+            is_early = now_s - self._declared_s.get(device_id, -math.inf) < DECLARATION_INTERVAL_S
+            if is_early and not is_last:
+                continue
+            if not offer(device_id, refused):
+                return
+            del self._refused[device_id]
+            self._declared_s[device_id] = now_s
+
+
+class Declarations:
+    """The control events of one connection, and its samples that the outbox refused.
+
+    - Polling never waits for them: what the outbox refuses is offered again.
+    - They come to disk in the order in which they were made.
+    - Refused samples are declared behind the events that wait.
+    """
+
+    def __init__(self, connection_id: str, devices: Mapping[str, DeviceState], outbox: Outbox, author: Author) -> None:
+        self._connection_id = connection_id
+        self._devices = devices
         self._outbox = outbox
         self._author = author
+        # Something still has to be offered. A plain field: it is looked at with each sample.
+        self.has_rest = False
         self._waiting: deque[Draft] = deque()
+        self._refusals = RefusalTally()
+        self._is_refusing = False
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether something still has to be offered again."""
-        return bool(self._waiting)
+    def refused(self, state: DeviceState, measured_at_ms: int) -> None:
+        """Note a sample for which the outbox had no room."""
+        self.has_rest = True
+        self._refusals.refuse(state.id, measured_at_ms)
+        if not self._is_refusing:
+            self._is_refusing = True
+            _log.error("samples_refused", connection_id=self._connection_id, device_id=state.id)
 
-    def offer_again(self) -> None:
-        """Offer what was refused, in order."""
+    def catch_up(self, now_s: float, *, is_last: bool = False) -> None:
+        """Offer again what the outbox refused, and declare the samples it refused."""
+        self._offer_again()
+        if self._waiting:
+            return
+        self._refusals.declare(self._declare, now_s=now_s, is_last=is_last)
+        self.has_rest = bool(self._refusals)
+        if self._is_refusing and not self._refusals:
+            self._is_refusing = False
+            _log.info("samples_accepted_again", connection_id=self._connection_id)
+
+    def _offer_again(self) -> None:
         while self._waiting and self._outbox.offer(self._waiting[0]):
             self._waiting.popleft()
 
@@ -135,8 +217,9 @@ class ControlEvents:
         reference = None if state is None else state.reference
         self._send(self._author.alarm_cleared(identity, reference=reference))
 
-    def offer_refused(self, state: DeviceState, refused: Refused) -> bool:
+    def _declare(self, device_id: str, refused: Refused) -> bool:
         """Offer the declaration of refused samples; False if the outbox takes nothing yet."""
+        state = self._devices[device_id]
         fact = ReadingsDropped(
             device_id=state.id,
             reason="not_accepted",
@@ -149,9 +232,10 @@ class ControlEvents:
         return self._outbox.offer(self._author.control(fact, reference=state.reference))
 
     def _send(self, draft: Draft) -> None:
-        self.offer_again()
+        self._offer_again()
         if not self._waiting and self._outbox.offer(draft):
             return
+        self.has_rest = True
         self._waiting.append(draft)
         if len(self._waiting) > WAITING_MAX and not self._give_up_a_pair():
             _log.error("control_event_given_up", type=draft.type.value, waiting=WAITING_MAX)
