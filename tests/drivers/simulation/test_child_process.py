@@ -43,10 +43,10 @@ async def test_a_child_that_hears_is_asked(start: Start) -> None:
 
 
 async def test_a_suspended_child_is_woken_to_hear(start: Start) -> None:
-    process = await start("")
+    process = await start("import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))")
     process.send_signal(signal.SIGSTOP)
     await stop(process, timeout_s=60)
-    assert process.returncode == -signal.SIGTERM
+    assert process.returncode == 5
 
 
 async def test_a_deaf_child_is_killed(start: Start) -> None:
