@@ -8,7 +8,7 @@
 
 What the devices do (answer, fall silent, talk rubbish) the class says with its other methods. A test that needs one which
 is not there is skipped, and says which. pytest finds the tests by itself, without a plugin and without a loop.
-`edge.testing.polled` and `edge.testing.pushed` have the classes.
+`edge.testing.polled`, `edge.testing.writing` and `edge.testing.pushed` have the classes.
 """
 
 import asyncio
@@ -264,7 +264,7 @@ class DriverConformance:
             if reading.quality is not Quality.GOOD or point_id not in truth:
                 continue
             sentence = f"{sample.device_id} shows {point_id} = {truth[point_id]!r}, the driver says {reading.value!r}"
-            must(_is_same(reading.value, truth[point_id]), sentence)
+            must(is_same(reading.value, truth[point_id]), sentence)
 
 
 def not_shown(what: str) -> NoReturn:
@@ -272,9 +272,14 @@ def not_shown(what: str) -> NoReturn:
     raise SkipTest(f"`{what}` is not there to show this with")
 
 
-def _is_same(value: Value | None, other: Value) -> bool:
+def is_same(value: Value | None, other: Value) -> bool:
+    """Whether two values are equal, numbers up to the error of their calculation."""
     if isinstance(value, float) or isinstance(other, float):
-        return isinstance(value, float | int) and isinstance(other, float | int) and math.isclose(value, other)
+        return (
+            isinstance(value, float | int)
+            and isinstance(other, float | int)
+            and math.isclose(value, other, abs_tol=1e-9)
+        )
     return value == other
 
 

@@ -16,8 +16,9 @@ from edge.domain.driver import (
     DriverError,
     DriverKind,
     MalformedResponse,
+    ValueRefused,
 )
-from edge.domain.reading import Reading, Reason, Sample, bad
+from edge.domain.reading import Reading, Reason, Sample, Value, bad
 from edge.domain.settings import ConnectionSettings, DeviceSettings
 from edge.testing.site import connection_from
 
@@ -35,6 +36,8 @@ id = "cold"
 unit = "[degF]"
 """
 TRUTH: Mapping[str, float] = {"warm": 30.0, "cold": 5.0}
+# What the devices take, in their own unit.
+FAHRENHEIT_MAX = 120.0
 BLOCKING_S = 0.6
 
 
@@ -54,13 +57,17 @@ class Bus:
     silent: set[str] = field(default_factory=set)
     babbling: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
+    # In degrees Fahrenheit.
+    values: dict[str, float] = field(
+        default_factory=lambda: {name: value * 9 / 5 + 32 for name, value in TRUTH.items()}
+    )
     # What was sent and not yet read.
     arrived: deque[tuple[str, str]] = field(default_factory=deque)
 
     def ask(self, device_id: str) -> None:
         if device_id in self.silent:
             return
-        text = f"{TRUTH[device_id] * 9 / 5 + 32:.1f}"
+        text = f"{self.values[device_id]:.1f}"
         text = "error" if device_id in self.failed else text
         self.arrived.append((device_id, "??" if device_id in self.babbling else text))
 
@@ -166,6 +173,30 @@ class PolledOnBus(OnBus):
         if not self.bus.arrived:
             return self.unanswered(device_id)
         return self.sample(device_id, self.bus.arrived.popleft()[1])
+
+    async def write(self, device_id: str, _point_id: str, value: Value) -> None:
+        if isinstance(value, bool | str):
+            raise ValueRefused("no number")
+        way = self.devices[device_id].points[0].conversion
+        raw = value if self.mood("forgets the inverse") else way.invert(value)
+        if raw > FAHRENHEIT_MAX and self.mood("writes first and then refuses"):
+            self.bus.values[device_id] = raw
+        if raw > FAHRENHEIT_MAX and not self.mood("takes every value"):
+            raise ValueRefused("too hot")
+        await asyncio.sleep(0)
+        if device_id in self.bus.silent and not self.mood("does not wait for the answer"):
+            raise DeviceUnreachable("no answer")
+        if self.mood("swallows its cancellation"):
+            await self.swallowed()
+        if not self.mood("keeps nothing"):
+            self.bus.values[device_id] = raw
+
+    @staticmethod
+    async def swallowed() -> None:
+        try:
+            await asyncio.sleep(0.1)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
 
     def lost(self) -> DriverError:
         if self.mood("takes a lost bus for rubbish"):

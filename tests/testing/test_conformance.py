@@ -11,6 +11,7 @@ from edge.domain.settings import ConnectionSettings
 from edge.testing.conformance import DriverConformance
 from edge.testing.polled import PolledDriverConformance
 from edge.testing.pushed import PushedDriverConformance
+from edge.testing.writing import Writable, WritingDriverConformance
 from fakes.moody_drivers import TRUTH, Bus, PolledOnBus, PushedOnBus, kind_of, settings
 
 # Drivers wait for ever in some moods.
@@ -51,6 +52,14 @@ class Polled(OnBus, PolledDriverConformance):
         self.bus.failed.add(device_id)
 
 
+class Writing(Polled, WritingDriverConformance):
+    def truth(self, device_id: str) -> Mapping[str, Value]:
+        return {} if device_id == "warm" else super().truth(device_id)
+
+    def writable(self) -> Writable:
+        return Writable(device_id="warm", point_id="air_temperature", taken=(10.0, 25.0), refused=(80.0, "hot"))
+
+
 class Pushed(OnBus, PushedDriverConformance):
     async def babble(self, device_id: str) -> None:
         self.bus.arrived.append((device_id, "??"))
@@ -63,10 +72,13 @@ def names_of(suite: type[OnBus]) -> list[str]:
     return [name for name in dir(suite) if name.startswith("test_")]
 
 
+WRITING = sorted(set(names_of(Writing)) - set(names_of(Polled)))
+
+
 def proved(suite: type[OnBus], mood: str, name: str, patience_s: float = 60.0) -> None:
     """Run one claim about a driver in this mood, as pytest would: on a new instance."""
     bus = Bus(mood)
-    driver = PolledOnBus if suite is Polled else PushedOnBus
+    driver = PushedOnBus if suite is Pushed else PolledOnBus
     subject = suite()
     subject.bus = bus
     vars(subject).update(kind=kind_of(bus, driver), patience_s=patience_s)
@@ -76,6 +88,11 @@ def proved(suite: type[OnBus], mood: str, name: str, patience_s: float = 60.0) -
 @pytest.mark.parametrize("name", names_of(Polled))
 def test_a_polled_driver_without_fault_passes(name: str) -> None:
     proved(Polled, "", name)
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_a_writing_driver_without_fault_passes(name: str) -> None:
+    proved(Writing, "", name)
 
 
 @pytest.mark.parametrize("name", names_of(Pushed))
@@ -124,7 +141,16 @@ PUSHED = [
     ("does not notice the end", "a_transport_that_was_lost_is_opened_again", "`receive` waits on"),
     ("blocks", "a_driver_leaves_the_loop_to_others", "keeps the loop from all other connections"),
 ]
+WRITTEN = [
+    ("keeps nothing", "a_written_value_is_read_back", "10.0 was written to air_temperature, and it shows 30.0"),
+    ("forgets the inverse", "a_value_is_written_through_the_inverse_of_its_conversion", "10.0 was written"),
+    ("takes every value", "a_refused_value_changes_nothing", "was to refuse 80.0"),
+    ("writes first and then refuses", "a_refused_value_changes_nothing", "10.0 was written to air_temperature"),
+    ("does not wait for the answer", "writing_to_a_silent_device_is_no_success", "the value counts as written"),
+    ("swallows its cancellation", "a_cancelled_write_leaves_the_transport_usable_or_closed", "has not ended after 2 s"),
+]
 BROKEN = [
+    *((Writing, *case) for case in WRITTEN),
     *((Polled, *case) for case in [*BOTH, *POLLED]),
     *((Pushed, *case) for case in [*BOTH, *PUSHED]),
 ]

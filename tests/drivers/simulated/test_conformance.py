@@ -6,9 +6,9 @@ import drivers
 from edge.domain.reading import Value
 from edge.domain.settings import ConnectionSettings
 from edge.testing.conformance import DriverConformance
-from edge.testing.polled import PolledDriverConformance
 from edge.testing.pushed import PushedDriverConformance
 from edge.testing.site import connection_from
+from edge.testing.writing import Writable, WritingDriverConformance
 
 SITE = """
 [[connection]]
@@ -20,6 +20,13 @@ push_interval_ms = 1
 id = "warm"
 [connection.device.point.air_temperature]
 values = [30.0]
+[connection.device.point.water_temperature]
+unit = "K"
+start = 290
+low = 280
+high = 300
+step = 0
+decimals = 4
 [[connection.device]]
 id = "cold"
 [connection.device.point.air_temperature]
@@ -38,8 +45,13 @@ class Simulated(DriverConformance):
         return {"air_temperature": {"warm": 30.0, "cold": 5.0}[device_id]}
 
 
-class TestPolled(Simulated, PolledDriverConformance):
+class TestPolled(Simulated, WritingDriverConformance):
     mode = "polled"
+
+    def writable(self) -> Writable:
+        return Writable(
+            device_id="warm", point_id="water_temperature", taken=(15.0, 20.5), refused=(-20.0, 99.0, "warm", True)
+        )
 
 
 class TestPushed(Simulated, PushedDriverConformance):
