@@ -15,7 +15,7 @@ from edge.storage.cursors import LastSample
 from edge.storage.database import Reader, Statement, Transaction
 from edge.storage.entries import Entry, control_row, encode_block
 from edge.storage.errors import DatabaseDamaged
-from edge.storage.remembered import OpenAlarms, is_open_on_disk, remembering
+from edge.storage.remembered import OpenAlarms, find_open_alarm, remembering
 
 # Why a stream is parked of which only the number is left.
 LOST = "its name is lost: the outbox's file is damaged, and its events are kept here"
@@ -280,7 +280,7 @@ class OutboxTransaction:
 
     async def _is_open(self, identity: AlarmIdentity) -> bool:
         declared = self._declared.get(identity)
-        return await is_open_on_disk(self, identity) if declared is None else declared
+        return await find_open_alarm(self, identity) is not None if declared is None else declared
 
     def _append(self, draft: Draft) -> int:
         batch = form_batch([draft], self._numbering, committed_at_ms=self._committed_at_ms)

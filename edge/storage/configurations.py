@@ -11,6 +11,12 @@ from edge.storage.database import Reader, Writer
 # junk once a second must not fill its disk with the answers' history.
 HISTORY_ENTRIES_MAX = 10_000
 
+_CONFIGURATIONS = (
+    "SELECT device_id, version, update_event_id, update_revision, correlation_id, document, applied_at_ms"
+    " FROM configurations"
+)
+_MISSING = "SELECT device_id, version, update_event_id FROM missing_configurations"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredConfiguration:
@@ -69,20 +75,13 @@ async def find_version(reader: Reader, device_id: str) -> int:
 
 async def find_configuration(reader: Reader, device_id: str) -> StoredConfiguration | None:
     """Return what is in force for a device, where that is more than the site file."""
-    row = await reader.fetch_one(
-        "SELECT device_id, version, update_event_id, update_revision, correlation_id, document, applied_at_ms"
-        " FROM configurations WHERE device_id = ?",
-        (device_id,),
-    )
+    row = await reader.fetch_one(f"{_CONFIGURATIONS} WHERE device_id = ?", (device_id,))
     return None if row is None else _stored(row)
 
 
 async def load_configurations(reader: Reader) -> dict[str, StoredConfiguration]:
     """Return what is in force, by device."""
-    rows = await reader.fetch_all(
-        "SELECT device_id, version, update_event_id, update_revision, correlation_id, document, applied_at_ms"
-        " FROM configurations"
-    )
+    rows = await reader.fetch_all(_CONFIGURATIONS)
     return {stored.device_id: stored for stored in map(_stored, rows)}
 
 
@@ -109,15 +108,13 @@ async def save_configuration(transaction: Writer, configuration: StoredConfigura
 
 async def find_missing(reader: Reader, device_id: str) -> MissingConfiguration | None:
     """Return what is missing for a device."""
-    row = await reader.fetch_one(
-        "SELECT device_id, version, update_event_id FROM missing_configurations WHERE device_id = ?", (device_id,)
-    )
+    row = await reader.fetch_one(f"{_MISSING} WHERE device_id = ?", (device_id,))
     return None if row is None else _missing(row)
 
 
 async def load_missing(reader: Reader) -> dict[str, MissingConfiguration]:
     """Return what is missing, by device."""
-    rows = await reader.fetch_all("SELECT device_id, version, update_event_id FROM missing_configurations")
+    rows = await reader.fetch_all(_MISSING)
     return {missing.device_id: missing for missing in map(_missing, rows)}
 
 

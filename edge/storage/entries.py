@@ -66,8 +66,6 @@ DEVICE = re.compile(rb'"deviceId":"([^"\\]*)"')
 _SEQUENCE = re.compile(rb'"sequence":(\d+)')
 _RUN = re.compile(rb'"run":"([0-9a-f-]{36})"')
 
-CONTROL_COLUMNS = "position, stream, committed_at_ms, event_id, type, data, metadata, checksum"
-
 
 class Entry(NamedTuple):
     """One accepted event, with its place in the local order.
@@ -280,7 +278,7 @@ class _Source:
 
 
 def control_row(entry: Entry, *, committed_at_ms: int) -> tuple[SqlValue, ...]:
-    """Lay an entry out as a row, in the order of CONTROL_COLUMNS."""
+    """Lay an entry out as a row, in the order of `sql.INSERT_CONTROL`."""
     return (
         entry.position,
         entry.stream,

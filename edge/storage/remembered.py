@@ -18,9 +18,11 @@ _REMEMBER = (
     "REPLACE INTO open_alarms (alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_IDENTITY = "alarm = ? AND device_id = ? AND connection_id = ? AND point_id = ? AND stream = ?"
-_FORGET = f"DELETE FROM open_alarms WHERE {_IDENTITY}"  # noqa: S608 - a constant of ours
+_FORGET = (
+    "DELETE FROM open_alarms WHERE alarm = ? AND device_id = ? AND connection_id = ? AND point_id = ? AND stream = ?"
+)
 _SELECT = "SELECT alarm, device_id, connection_id, point_id, stream, message, body, raised_at_ms FROM open_alarms"
+_IDENTITY = "alarm = ? AND device_id = ? AND connection_id = ? AND point_id = ? AND stream = ?"
 
 # A restored store is recognised by the newest pair that still matches; what is older than these is read again.
 CHECKPOINTS_KEPT = 100
@@ -96,12 +98,6 @@ async def find_open_alarm(reader: Reader, identity: AlarmIdentity) -> OpenAlarm 
     """Return an alarm if it stands on disk."""
     row = await reader.fetch_one(f"{_SELECT} WHERE {_IDENTITY}", _key(identity))
     return None if row is None else _open_alarm(row)
-
-
-async def is_open_on_disk(reader: Reader, identity: AlarmIdentity) -> bool:
-    """Whether an alarm stands on disk."""
-    row = await reader.fetch_one(f"SELECT 1 FROM open_alarms WHERE {_IDENTITY}", _key(identity))  # noqa: S608
-    return row is not None
 
 
 def _open_alarm(row: Row) -> OpenAlarm:

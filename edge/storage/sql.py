@@ -5,10 +5,12 @@ A table that one file alone knows (answers, configurations, what is remembered) 
 """
 
 # blocks. The columns in the order of `Block`.
-_BLOCK_COLUMNS = "last_position, first_position, entry_count, committed_at_ms, checksum, body"
-_BLOCKS = f"SELECT {_BLOCK_COLUMNS} FROM blocks"  # noqa: S608 - constants of ours, here and below
+_BLOCKS = "SELECT last_position, first_position, entry_count, committed_at_ms, checksum, body FROM blocks"
 
-INSERT_BLOCK = f"INSERT INTO blocks ({_BLOCK_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
+INSERT_BLOCK = (
+    "INSERT INTO blocks (last_position, first_position, entry_count, committed_at_ms, checksum, body)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
 BLOCKS_AFTER = f"{_BLOCKS} WHERE last_position > ? AND first_position <= ? ORDER BY last_position LIMIT ?"
 BLOCKS_BEFORE = f"{_BLOCKS} WHERE last_position < ? ORDER BY last_position DESC LIMIT ?"
 # No bound on `first_position`: for a position in a gap SQLite would look through all later blocks for one that holds it.
@@ -22,10 +24,12 @@ OLDEST_BLOCKS = (
 DELETE_BLOCKS = "DELETE FROM blocks WHERE last_position <= ?"
 
 # control_entries. The columns in the order of `control_row`.
-_CONTROL_COLUMNS = "position, stream, committed_at_ms, event_id, type, data, metadata, checksum"
-_CONTROL = f"SELECT {_CONTROL_COLUMNS} FROM control_entries"  # noqa: S608
+_CONTROL = "SELECT position, stream, committed_at_ms, event_id, type, data, metadata, checksum FROM control_entries"
 
-INSERT_CONTROL = f"INSERT INTO control_entries ({_CONTROL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+INSERT_CONTROL = (
+    "INSERT INTO control_entries (position, stream, committed_at_ms, event_id, type, data, metadata, checksum)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 CONTROL_AFTER = f"{_CONTROL} WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
 CONTROL_OF_STREAM = f"{_CONTROL} WHERE position > ? AND position <= ? AND stream = ? ORDER BY position LIMIT ?"
 CONTROL_PLACES = (

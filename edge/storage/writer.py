@@ -117,14 +117,14 @@ class Writer:
       `test_a_batch_that_came_to_disk_although_its_commit_failed_is_not_written_twice`
     - A position comes to disk after all smaller ones: `_turn` is kept over all tries of a batch.
       `test_positions_become_visible_in_order_whoever_writes`
-    - A transaction is committed after everything that was offered before it, also when the disk fails meanwhile.
-      `test_a_transaction_waits_behind_a_failing_batch`
+    - A transaction is committed after everything that was offered before it.
+      `test_what_was_offered_before_a_transaction_is_committed_before_it`
     - The statements and the events of a transaction are on disk together, or none of them.
       `test_a_transaction_writes_statements_and_events_together_or_not_at_all`
     - A position of a transaction that failed is never used again.
       `test_a_failed_transaction_is_its_callers_affair_and_uses_up_its_positions`
-    - A cancellation at any await loses no event and doubles none.
-      `test_cancelling_at_any_step_of_a_commit_loses_and_doubles_nothing`
+    - A cancellation amid any statement loses no event and doubles none.
+      `test_cancelling_during_a_statement_of_a_commit_loses_and_doubles_nothing`
     - A file that has lost its place takes nothing more.
       `test_the_writer_notices_within_a_second_and_accepts_nothing_more`
     - Closing tries once: a dead disk does not hold up the stop.

@@ -1,7 +1,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from edge.domain.event_store import NO_STREAM
 from edge.domain.settings import OutboxSettings
-from edge.storage.connection import connect_in_thread
+from edge.storage.connection import Connect, Connection, Row, SqlValue, connect_in_thread
 from edge.storage.database import open_database
 from edge.storage.entries import Entry
 from edge.storage.errors import CommitFailed
@@ -226,10 +226,54 @@ async def test_cancelling_at_any_step_of_a_commit_loses_and_doubles_nothing(tmp_
         assert sequences(entries) == [1, 2]
 
 
+class WatchedConnection:
+    """A connection on a thread that tells when a statement is about to run on it."""
+
+    def __init__(self, connection: Connection, tell: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._tell = tell
+
+    async def fetch_all(self, sql: str, parameters: Sequence[SqlValue] = ()) -> list[Row]:
+        self._tell(sql)
+        return await self._connection.fetch_all(sql, parameters)
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[SqlValue]]) -> None:
+        self._tell(sql)
+        await self._connection.execute_many(sql, rows)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "INSERT INTO streams", "INSERT INTO blocks", "COMMIT"])
+async def test_cancelling_during_a_statement_of_a_commit_loses_and_doubles_nothing(
+    tmp_path: Path, statement: str
+) -> None:
+    drafting, flushing = Drafting(), list[asyncio.Task[None]]()
+
+    def cancel(sql: str) -> None:
+        if flushing and sql.startswith(statement):
+            flushing.pop().cancel()
+
+    async def connect(file: Path) -> Connection:
+        return WatchedConnection(await connect_in_thread(file), cancel)
+
+    async with _threaded_outbox(tmp_path, connect) as outbox:
+        outbox.offer(drafting.sample())
+        flushing.append(asyncio.create_task(outbox.flush()))
+        await asyncio.wait(flushing)
+        assert not flushing, "the statement was run, and the task cancelled meanwhile"
+        outbox.offer(drafting.sample())
+        await outbox.flush()
+        entries = await all_entries(outbox)
+        assert [entry.event_id for entry in entries] == drafting.accepted
+        assert sequences(entries) == [1, 2]
+
+
 @asynccontextmanager
-async def _threaded_outbox(directory: Path) -> AsyncIterator[Outbox]:
+async def _threaded_outbox(directory: Path, connect: Connect = connect_in_thread) -> AsyncIterator[Outbox]:
     async with (
-        open_database(directory, connect=connect_in_thread) as database,
+        open_database(directory, connect=connect) as database,
         open_outbox(database, run=uuid4(), clock=VirtualClock(), settings=OutboxSettings()) as outbox,
     ):
         yield outbox
