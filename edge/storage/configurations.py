@@ -178,7 +178,7 @@ async def reposition_history(transaction: Writer, update_event_id: UUID, revisio
 async def forget_revisions(transaction: Writer, *, above_revision: int, valid_outcomes: Sequence[str]) -> None:
     """Take in that the configuration stream went back: updates above a revision are not on it any more.
 
-    What was valid among them stays in force and its versions stay used. But nobody who reads the stream can base an
+    What was valid among them stays in force and its versions stay used. But a producer that reads the stream cannot base an
     update on them, so the next one may be based on what the stream still holds.
     """
     marks = ", ".join("?" for _ in valid_outcomes)

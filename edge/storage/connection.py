@@ -16,7 +16,7 @@ import aiosqlite
 from edge.storage.errors import DatabaseTooNew
 
 SqlValue: TypeAlias = int | float | str | bytes | None
-# A column's type is the table's affair; whoever reads a row knows it.
+# The type of a column is the table's affair; the reader of a row knows it.
 Row: TypeAlias = tuple[Any, ...]
 
 Result = TypeVar("Result")
@@ -69,7 +69,7 @@ async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
     """Let work end even if the caller is cancelled meanwhile; the cancellation comes through afterwards.
 
     Cancelling does not stop a statement in SQLite's thread, it would only lose sight of it: the next statement on the
-    same connection would then land in a transaction that nobody knows about.
+    same connection would then land in a transaction that is still open.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

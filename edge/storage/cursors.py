@@ -62,8 +62,8 @@ class Cursor:
     """One stream's state.
 
     `forwarded_position` is a bound, not the position of an event: every entry of the stream up to it is in the event
-    store. While nothing is pending it moves along with the log, so that an entry after months of silence does not make
-    anybody scan those months. Which event is the last one there, `acked_event_id` tells.
+    store. While nothing is pending it moves along with the log, so that an entry after months of silence costs no scan of
+    those months. `acked_event_id` tells which event is the last one there.
     """
 
     # The revision of the stream's last event, NO_STREAM, or None: never appended to from this file, or not known any

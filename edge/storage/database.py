@@ -63,10 +63,10 @@ class Statement(NamedTuple):
 
 
 class Reader(Protocol):
-    """Who answers questions: the database between commits, or a transaction from within."""
+    """Answers queries: the database between commits, or a transaction from within."""
 
     async def fetch_all(self, sql: str, parameters: Sequence[SqlValue] = ()) -> list[Row]:
-        """Run a query; all its rows. Keep it short: nobody else gets to the file meanwhile (20 ms at most)."""
+        """Run a query; all its rows. Keep it short (20 ms at most): commits wait meanwhile."""
 
     async def fetch_one(self, sql: str, parameters: Sequence[SqlValue] = ()) -> Row | None:
         """Run a query; its first row, or None."""

@@ -13,7 +13,7 @@ A control event is a row of its own, under its own checksum: a damaged block can
 
 The checksum is 8 bytes of BLAKE2b over a row's numbers and its body. SQLite has none of its own and its
 integrity_check misses two of three flipped bits; 32 bits of a CRC would miss one damaged block in four thousand million,
-and cost no less here. Whoever reads verifies.
+and cost no less here. Every read verifies it.
 """
 
 import re

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# SQLite's primary result codes for what passes: the disk is full, read-only, failing, or held by somebody else.
+# SQLite's primary result codes for what passes: the disk is full, read-only, failing, or held by another program.
 _PASSING = frozenset(
     {
         sqlite3.SQLITE_BUSY,

@@ -81,7 +81,7 @@ def begin_statements(run: UUID, *, now_ms: int, last_position: int) -> list[Stat
 
 
 class Ledger:
-    """Streams, cursors, counters and runs, and who wants to hear of commits."""
+    """Streams, cursors, counters and runs, and the listeners to commits."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Ledger:
         self._listeners.append(listener)
 
     def publish(self, batch: Batch) -> None:
-        """Take in a batch that is on disk, then tell everybody: first who waits for it, then who reads along."""
+        """Take in a batch that is on disk, then tell it: first to the authors of its events, then to the listeners."""
         self.commits += 1
         if batch.entries:
             self.last_position = batch.entries[-1].position

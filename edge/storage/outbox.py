@@ -1,7 +1,7 @@
 """The durable log: what was accepted is in here until the event store has it, and for a while after.
 
 A draft gets its numbers when its commit is formed and keeps them until that commit succeeds. Positions become visible in
-their order: who has seen position n never sees a smaller one appear.
+their order: after position n no smaller one appears.
 """
 
 import asyncio
@@ -158,7 +158,7 @@ class Outbox:
         return self._writer.transaction()
 
     async def run(self) -> None:
-        """Commit in groups, for ever: every commit interval, or sooner when enough came in or somebody is in a hurry.
+        """Commit in groups, for ever: every commit interval, or sooner when enough came in or `hurry` was called.
 
         A failed commit is tried again until the disk takes it. Raises StateDirectoryLost, some time after the file was
         deleted or replaced: every commit fails from then on, and what was accepted is still forwarded meanwhile.

@@ -1,7 +1,7 @@
 """One process per state directory, and one file in it: whether it still stands where it was opened.
 
-A process keeps its open file when somebody deletes or replaces the file's name. Everything would seem to work, and all of
-it would be gone with the process.
+A process keeps its open file when the file's name is deleted or given to another file. Everything would seem to work, and
+all of it would be gone with the process.
 """
 
 import fcntl
@@ -53,7 +53,7 @@ class _Identity(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """What changes when somebody copies another file over this one."""
+    """What changes when another file is copied over this one."""
 
     size: int
     modified_ns: int

@@ -13,7 +13,7 @@ from edge.storage import sql
 from edge.storage.cursors import CursorRow, cursor_statement
 from edge.storage.database import Reader, Statement
 
-# A range of a hundred rows costs a third less to delete than rows one by one, and nobody waits for the room.
+# A range of a hundred rows costs a third less to delete than rows one by one, and the room is not needed sooner.
 ROWS_MIN = 100
 # At 20 blocks a second and a look every 10 s this keeps up five times over; the delete takes some 10 ms.
 ROWS_MAX = 1000

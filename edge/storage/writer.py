@@ -294,7 +294,7 @@ class Writer:
             else:
                 return
             failures += 1
-            # No jitter: nobody else waits for this disk.
+            # No jitter: no other process waits for this disk.
             await asyncio.sleep(COMMIT_BACKOFF.delay_s(failures, lambda: 1.0))
 
     async def _commit(self, batch: Batch, *, with_upkeep: bool = False) -> None:
@@ -374,7 +374,7 @@ class Writer:
         self.failure = error
 
     def _note_loss(self, error: CommitFailed) -> None:
-        # None of them was accepted: nobody was told that they are on disk.
+        # None of them was accepted: their authors were not told that they are on disk.
         lost = len(self._intake) + (0 if self._batch is None else len(self._batch.entries))
         log.error("outbox_closed_without_commit", entries_lost=lost, problem=str(error))
 
