@@ -16,7 +16,7 @@ from drivers import driver_kind
 from edge.cli.bench.accepted import collected
 from edge.cli.bench.processes import peer_module
 from edge.cli.bench.run import Measured, Run, spread_of
-from edge.cli.bench.site import NOWHERE
+from edge.cli.bench.site import NOWHERE, SITE
 from edge.domain.driver import DriverContext, PolledDriver
 from edge.domain.reading import Sample
 from edge.settings.site import load_settings
@@ -33,13 +33,7 @@ REPEAT_S = 3.0
 _REQUEST = struct.Struct(">HHHBBHH")
 _ANSWER_HEAD = struct.Struct(">HHHBBB")
 
-_HEAD = """\
-[site]
-id = "bench"
-
-[event_store]
-uri = "{uri}"
-
+_CONNECTION = """
 [[connection]]
 id = "host"
 driver = "modbus"
@@ -159,7 +153,7 @@ async def _polling(directory: Path, port: int, interval_s: float) -> AsyncIterat
 def _site(port: int, interval_s: float) -> str:
     points = "".join(_POINT.format(index=index) for index in range(POINTS))
     units = "".join(_UNIT.format(unit=unit) + points for unit in range(1, UNITS + 1))
-    return _HEAD.format(uri=NOWHERE, port=port, interval_s=interval_s) + units
+    return SITE.format(uri=NOWHERE) + _CONNECTION.format(port=port, interval_s=interval_s) + units
 
 
 class Host(asyncio.Protocol):

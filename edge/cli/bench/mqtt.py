@@ -12,7 +12,7 @@ from drivers.simulation.broker import open_broker
 from edge.cli.bench.accepted import collected
 from edge.cli.bench.processes import ChildFailed, program
 from edge.cli.bench.run import Measured, Run, spread_of
-from edge.cli.bench.site import NOWHERE
+from edge.cli.bench.site import NOWHERE, SITE
 from edge.domain.driver import DriverContext, PushedDriver
 from edge.domain.reading import Sample
 from edge.domain.settings import Settings
@@ -25,13 +25,7 @@ READY_TIMEOUT_S = 20.0
 # Ten times what a small box needs.
 DRAIN_TIMEOUT_S = 120.0
 
-_HEAD = """\
-[site]
-id = "bench"
-
-[event_store]
-uri = "{uri}"
-
+_CONNECTION = """
 [[connection]]
 id = "broker"
 driver = "mqtt"
@@ -136,4 +130,8 @@ async def _publish(publisher: str, port: int) -> None:
 
 
 def _site(port: int) -> str:
-    return _HEAD.format(uri=NOWHERE, port=port) + "".join(_DEVICE.format(number=number) for number in range(DEVICES))
+    return (
+        SITE.format(uri=NOWHERE)
+        + _CONNECTION.format(port=port)
+        + "".join(_DEVICE.format(number=number) for number in range(DEVICES))
+    )

@@ -6,14 +6,17 @@ from pathlib import Path
 # Nobody listens there: forwarding is not what is measured.
 NOWHERE = "esdb://127.0.0.1:9?tls=false"
 
-_HEAD = """\
+# What each site of the bench begins with.
+SITE = """\
 [site]
 id = "bench"
 name = "Bench greenhouse"
 
 [event_store]
 uri = "{uri}"
+"""
 
+_CONNECTION = """
 [[connection]]
 id = "line"
 driver = "simulated"
@@ -57,7 +60,7 @@ class BenchSite:
 
     def text(self) -> str:
         """Return the site file."""
-        head = _HEAD.format(uri=self.uri, poll_interval_s=self.poll_interval_s)
+        head = SITE.format(uri=self.uri) + _CONNECTION.format(poll_interval_s=self.poll_interval_s)
         return head + "".join(_device(number) for number in range(1, self.devices + 1))
 
     def write(self, directory: Path) -> Path:
