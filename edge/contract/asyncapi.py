@@ -11,7 +11,8 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from edge.contract.registry import METADATA, MODELS, schema_of
+from edge.contract.registry import METADATA, MODELS
+from edge.contract.schema import schema_of
 from edge.domain.author import STATUS_TYPES
 from edge.domain.event import SCHEMA_VERSION, EventType
 from edge.domain.settings import StreamTemplates

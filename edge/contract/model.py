@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from datetime import datetime
 from functools import cache
+from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import (
@@ -23,7 +24,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from edge.contract.rules import rules_of
+from edge.contract.schema import rules_of
 from edge.domain.clock import unix_ms_of
 from edge.domain.envelope import Fact, Opening
 from edge.domain.identifier import IDENTIFIER_PATTERN
@@ -43,7 +44,8 @@ Written = TypeVar("Written")
 # JSON numbers above this lose their last digits in most consumers (2^53 - 1).
 INTEGER_MAX = 9_007_199_254_740_991
 
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_TIMESTAMP_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
+_TIMESTAMP = re.compile(_TIMESTAMP_PATTERN, re.ASCII)
 
 
 def _utc_milliseconds(text: str) -> str:
@@ -65,7 +67,11 @@ def _integral(value: object) -> object:
 
 Identifier = Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]
 # As the gateway writes it.
-Timestamp = Annotated[str, AfterValidator(_utc_milliseconds), Field(json_schema_extra={"format": "date-time"})]
+Timestamp = Annotated[
+    str,
+    AfterValidator(_utc_milliseconds),
+    Field(json_schema_extra={"format": "date-time", "pattern": _TIMESTAMP_PATTERN}),
+]
 # As others may write it: any RFC 3339 time that names its offset.
 ForeignTimestamp = Annotated[str, AfterValidator(_with_offset), Field(json_schema_extra={"format": "date-time"})]
 Integer = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX), BeforeValidator(_integral)]
@@ -132,7 +138,7 @@ def model_of(data_class: type) -> type[WrittenModel]:
     """Return the model of a frozen class; that of a control event's fact has the fields that each begins with, too."""
     parts: tuple[type, ...] = (Opening, data_class) if issubclass(data_class, Fact) else (data_class,)
     named: dict[str, Any] = {
-        field.name: (_typed(field.annotation), _field(field)) for part in parts for field in json_fields(part)
+        field.name: (_typed(_present(field)), _field(field)) for part in parts for field in json_fields(part)
     }
     made = create_model(data_class.__name__, __base__=WrittenModel, __doc__=data_class.__doc__, **named)
     made.parts = parts
@@ -158,6 +164,15 @@ def _field(field: JsonField) -> Any:
         ge=lowest[0] if lowest else None,
         min_length=1 if NOT_EMPTY in marks else None,
     )
+
+
+def _present(field: JsonField) -> Any:
+    """Return the annotation of a field where it is there: what may be left out is never written as null."""
+    bare = bare_type(field.annotation)
+    if not field.is_optional:
+        return field.annotation
+    (present,) = (one for one in get_args(bare) if one is not NoneType)
+    return present
 
 
 def _typed(annotation: Any) -> Any:

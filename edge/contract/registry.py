@@ -1,19 +1,19 @@
 """Which model describes which type of event."""
 
 from collections.abc import Mapping
-from typing import cast
+from functools import reduce
+from operator import or_
+from typing import Any, Literal
 
-from pydantic import JsonValue
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import BaseModel, Field, JsonValue, RootModel, create_model
 
 from edge.contract.configuration import DeviceConfigurationUpdated
 from edge.contract.model import Model, model_of
+from edge.contract.schema import schema_of
 from edge.domain import description, facts
 from edge.domain.envelope import Metadata
 from edge.domain.event import SCHEMA_VERSION, EventType
 from edge.domain.quantity import QUANTITIES
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def _model(event_type: EventType) -> type[Model]:
@@ -28,16 +28,44 @@ MODELS: Mapping[EventType, type[Model]] = {event_type: _model(event_type) for ev
 METADATA = model_of(Metadata)
 
 
-def schema_of(model: type[Model]) -> dict[str, JsonValue]:
-    """Return a model's JSON Schema (2020-12)."""
-    generated = cast("dict[str, JsonValue]", model.model_json_schema(schema_generator=_WithoutFieldTitles))
-    return {"$schema": DIALECT, "$id": f"urn:greenhouse-edge:{model.__name__}:{SCHEMA_VERSION}", **generated}
+class UpdateMetadata(Model):
+    """What a producer may write beside an update; whatever else it writes is for itself."""
+
+    schema_version: Literal[1] = Field(default=1, description="Of the update's data. Absent = 1.")
+    correlation_id: str | None = Field(
+        default=None, alias="$correlationId", description="Copied into the metadata of the answer."
+    )
+
+
+def _envelope(event_type: EventType) -> type[Model]:
+    """Return the model of a whole event."""
+    name = event_type.value
+    is_update = event_type is EventType.DEVICE_CONFIGURATION_UPDATED
+    fields: dict[str, Any] = {
+        "stream": (str, Field(description="Sites choose how streams are named: go by the data, not by this name.")),
+        "type": (Literal[name], ...),
+        "data": (MODELS[event_type], ...),
+        "metadata": (UpdateMetadata if is_update else METADATA, ...),
+    }
+    return create_model(f"{name}Event", __base__=Model, __doc__=f"{name} as it stands in its stream.", **fields)
+
+
+ENVELOPES: Mapping[EventType, type[Model]] = {event_type: _envelope(event_type) for event_type in EventType}
+
+_ANY: Any = reduce(or_, ENVELOPES.values())
+EVENT: type[BaseModel] = create_model(
+    "Event",
+    __base__=RootModel[_ANY],
+    __doc__="An event of any type, told apart by `type`. One that is not here is of a later release: readers skip it.",
+    root=(_ANY, Field(discriminator="type")),
+)
 
 
 def schemas() -> dict[str, dict[str, JsonValue]]:
     """Return every published schema by the name of its file."""
-    named = {f"{event_type}.v{SCHEMA_VERSION}.json": schema_of(model) for event_type, model in MODELS.items()}
-    return {**named, f"Metadata.v{SCHEMA_VERSION}.json": schema_of(METADATA)}
+    models: dict[str, type[BaseModel]] = {event_type.value: model for event_type, model in MODELS.items()}
+    models |= {"Metadata": METADATA, "Event": EVENT}
+    return {f"{name}.v{SCHEMA_VERSION}.json": schema_of(model) for name, model in models.items()}
 
 
 def quantities() -> dict[str, JsonValue]:
@@ -52,10 +80,3 @@ def quantities() -> dict[str, JsonValue]:
         }
         for quantity in QUANTITIES.values()
     }
-
-
-class _WithoutFieldTitles(GenerateJsonSchema):
-    """A title that only repeats the field's name says nothing."""
-
-    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's signature
-        return False

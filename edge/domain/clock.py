@@ -8,7 +8,7 @@ from uuid import UUID
 
 
 class ClockState(StrEnum):
-    """Whether the kernel says that wall time follows a reference."""
+    """Whether wall time can be believed at the moment: the kernel says that it follows a reference."""
 
     SYNCHRONIZED = "synchronized"
     UNSYNCHRONIZED = "unsynchronized"

@@ -15,7 +15,7 @@ class Source:
 
     site_id: Annotated[Identifier, "The greenhouse."]
     gateway_id: Annotated[Identifier, "The daemon at it; the site's id unless two boxes share a site."]
-    clock: Annotated[ClockState, "Whether the box's wall time could be believed when it wrote this."]
+    clock: ClockState
     uptime_ms: Annotated[
         Whole | None,
         "Milliseconds from the box's boot to the moment when this was recorded; there when the clock is unsynchronized.",

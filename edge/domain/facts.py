@@ -218,6 +218,7 @@ class EventQuarantined(Fact):
     reason: Annotated[
         Literal["too_large", "refused", "misplaced"],
         "The event store does not take it, or it was written into the stream of another kind or device.",
+        OpenList("too_large", "refused", "misplaced"),
     ]
     detail: Annotated[str, "The event store's words, or where it belongs."]
 
@@ -242,7 +243,7 @@ class OutboxRestored(StrangeEvent):
     """
 
     type: ClassVar = EventType.OUTBOX_RESTORED
-    reason: Literal["unknown_run", "lost_tail"]
+    reason: Annotated[Literal["unknown_run", "lost_tail"], OpenList("unknown_run", "lost_tail")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

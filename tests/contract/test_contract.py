@@ -10,7 +10,7 @@ from pydantic import ValidationError
 import edge.contract
 from edge.contract.model import read_written
 from edge.contract.published import FOLDER, generated
-from edge.contract.registry import METADATA, MODELS, quantities, schemas
+from edge.contract.registry import EVENT, METADATA, MODELS, quantities, schemas
 from edge.domain.configuration import Change
 from edge.domain.event import EventType
 from edge.domain.facts import DeviceConfigurationApplied, DeviceConfigurationRejected
@@ -33,7 +33,7 @@ def test_every_type_has_a_model_a_schema_and_an_example() -> None:
     types = {event_type.value for event_type in EventType}
     assert {event_type.value for event_type in MODELS} == types
     assert set(EXAMPLES) == types
-    assert set(SCHEMAS) == {f"{name}.v1.json" for name in [*types, "Metadata"]}
+    assert set(SCHEMAS) == {f"{name}.v1.json" for name in [*types, "Metadata", "Event"]}
 
 
 def test_the_generated_files_are_what_the_models_and_the_catalogue_say() -> None:
@@ -131,7 +131,9 @@ def test_a_reading_that_contradicts_itself_is_refused_by_both(changes: dict[str,
 def test_a_redelivered_sample_names_the_event_that_it_may_repeat(
     origin: str, repeat_of: str | None, *, is_refused: bool
 ) -> None:
-    data = {**EXAMPLES["SensorReadingReceived"]["data"], "origin": origin, "repeatOf": repeat_of}
+    data = {**EXAMPLES["SensorReadingReceived"]["data"], "origin": origin}
+    if repeat_of is not None:
+        data["repeatOf"] = repeat_of
     assert bool(list(validator("SensorReadingReceived").iter_errors(data))) == is_refused
     with pytest.raises(ValidationError) if is_refused else nullcontext():
         MODELS[EventType.SENSOR_READING_RECEIVED].model_validate(data)
@@ -141,6 +143,30 @@ def test_an_unsynchronized_clock_comes_with_the_uptime() -> None:
     data = {**EXAMPLES["GatewayStopped"]["data"], "clock": "unsynchronized"}
     assert list(validator("GatewayStopped").iter_errors(data))
     validator("GatewayStopped").validate({**data, "uptimeMs": 5})
+
+
+def test_what_may_be_left_out_is_never_null() -> None:
+    data = {**EXAMPLES["GatewayStopped"]["data"], "uptimeMs": None}
+    assert list(validator("GatewayStopped").iter_errors(data))
+    with pytest.raises(ValidationError):
+        MODELS[EventType.GATEWAY_STOPPED].model_validate(data)
+
+
+@pytest.mark.parametrize("time", ["2026-11-23T10:15:00Z", "2026-11-23T10:15:00.120+01:00", "2026-11-23 10:15:00.120Z"])
+def test_a_time_is_written_in_utc_with_milliseconds(time: str) -> None:
+    data = {**EXAMPLES["GatewayStopped"]["data"], "occurredAt": time}
+    assert list(validator("GatewayStopped").iter_errors(data))
+    with pytest.raises(ValidationError):
+        MODELS[EventType.GATEWAY_STOPPED].model_validate(data)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_event_is_told_from_all_others_by_its_type(name: str) -> None:
+    example = EXAMPLES[name]
+    validator("Event").validate(example)
+    assert type(EVENT.model_validate(example).root).__name__ == f"{name}Event"  # type: ignore[attr-defined]
+    assert list(validator("Event").iter_errors({**example, "type": "OfALaterRelease"}))
+    assert list(validator("Event").iter_errors({**example, "data": {}}))
 
 
 def test_a_boolean_is_never_taken_for_a_number() -> None:
