@@ -1,7 +1,7 @@
 """A connection: its state, and what becomes of its polls and messages. What changes is told once per change."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -44,8 +44,7 @@ SILENCE = "silence"
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverCall:
+class DriverCall(NamedTuple):
     """A call of a driver that should return by itself."""
 
     # As the driver has it: open, poll, close.

@@ -1,8 +1,7 @@
 """The border between the gateway and a driver. What a driver must not raise or give becomes a DriverFault here, and only here."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 
 from edge.domain.driver import DecodingBroke, DriverError
@@ -54,31 +53,49 @@ def _copy_of(returned: object) -> Sample:
         return Sample(**{item.name: getattr(returned, item.name) for item in fields(Sample)})
 
 
-@contextmanager
-def driver_call() -> Iterator[None]:
-    """Let through what a driver may raise, turn the rest into DriverFault (with the cause as it was).
+class GuardedCall:
+    """A call of a driver: what the driver may raise is let through, the rest becomes DriverFault (with the cause as it was).
 
     The rest is all of it: what ends a program (SystemExit, KeyboardInterrupt) is no driver's to raise. Ctrl-C and SIGTERM
     do not come this way: they set the event that stops the gateway, which then cancels the task.
+    A class and not a generator: it stands around each poll and each message, and costs a third.
     """
-    task = _current_task()
-    cancelled_before = 0 if task is None else task.cancelling()
-    try:
-        yield
-    except BaseException as error:
-        if task is not None and task.cancelling() > cancelled_before:
-            # Cancelled meanwhile, so the task ends, whatever the driver made of it.
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise asyncio.CancelledError from error
-        is_closed = isinstance(error, GeneratorExit) and _current_task() is not task
-        # The whole coroutine is closed from outside when its loop has ended; that is not the driver's doing.
-        if is_closed or isinstance(error, DriverError | DriverFault):
-            raise
-        raise _fault_of(error) from (error.__cause__ if isinstance(error, DecodingBroke) else error)
-    if task is not None and task.cancelling() > cancelled_before:
-        # The driver swallowed the cancellation.
-        raise asyncio.CancelledError
+
+    __slots__ = ("_cancelled_before", "_task")
+
+    def __init__(self) -> None:
+        self._task = _current_task()
+        self._cancelled_before = 0 if self._task is None else self._task.cancelling()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        outcome = self.outcome(error)
+        if outcome is not None and outcome is not error:
+            raise outcome
+
+    def outcome(self, error: BaseException | None) -> BaseException | None:
+        """Return what is to be raised instead of what the call raised; the same if it may pass."""
+        if self._task is not None and self._task.cancelling() > self._cancelled_before:
+            # Cancelled meanwhile, so the task ends, whatever the driver made of it, or if it swallowed the cancellation.
+            return error if isinstance(error, asyncio.CancelledError) else _caused(asyncio.CancelledError(), error)
+        if error is None or isinstance(error, DriverError | DriverFault):
+            return error
+        if isinstance(error, GeneratorExit) and _current_task() is not self._task:
+            # The whole coroutine is closed from outside when its loop has ended; that is not the driver's doing.
+            return error
+        return _caused(_fault_of(error), error.__cause__ if isinstance(error, DecodingBroke) else error)
+
+
+def driver_call() -> GuardedCall:
+    """Guard what stands in the `with`, which is a call of a driver."""
+    return GuardedCall()
+
+
+def _caused(error: BaseException, cause: BaseException | None) -> BaseException:
+    error.__cause__ = cause
+    return error
 
 
 def _fault_of(error: BaseException) -> DriverFault:

@@ -6,14 +6,14 @@ could not be cancelled anyway. A person is told, and told again when it returns.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 
 import structlog
 
 from edge.collect.connection import DriverCall, Outcomes
 from edge.collect.device import DeviceState
-from edge.collect.guard import DriverFault, driver_call
+from edge.collect.guard import DriverFault, GuardedCall
 from edge.domain.clock import Clock
 from edge.domain.driver import Driver, DriverError
 
@@ -41,23 +41,20 @@ class CallWatch:
         self._call: DriverCall | None = None
         self._is_told = False
 
-    @contextmanager
-    def call(self, name: str, *, device_id: str | None = None) -> Iterator[None]:
+    def call(self, name: str, *, device_id: str | None = None) -> "WatchedCall":
         """Make a call of the driver, as `driver_call` does, and watch it until it returns."""
-        call = self._call = DriverCall(name=name, device_id=device_id, began_s=self._clock.monotonic_s())
-        has_returned = True
-        try:
-            with driver_call():
-                yield
-        except asyncio.CancelledError:
-            # The gateway stops. Whether the call would have returned is not known, so the alarm stays.
-            has_returned = False
-            raise
-        finally:
-            self._call = None
-            self._is_told = False
-            if has_returned:
-                self._outcomes.returned(call, self._clock.monotonic_s())
+        return WatchedCall(self, DriverCall(name, device_id, self._clock.monotonic_s()))
+
+    def began(self, call: DriverCall) -> None:
+        """Note that a call is under way."""
+        self._call = call
+
+    def ended(self, call: DriverCall, *, has_returned: bool) -> None:
+        """Note that a call is over, and whether by itself."""
+        self._call = None
+        self._is_told = False
+        if has_returned:
+            self._outcomes.returned(call, self._clock.monotonic_s())
 
     async def run(self) -> None:
         """Tell of each call that does not return, once."""
@@ -85,6 +82,27 @@ class CallWatch:
         polled = [state for state in self._devices.values() if state.is_enabled and state.settings.is_polled]
         shortest_s = min((state.interval_s for state in polled), default=0.0)
         return max(INTERVALS_MAX * shortest_s, STALLED_S_MIN)
+
+
+class WatchedCall(GuardedCall):
+    """A guarded call that is watched until it returns."""
+
+    __slots__ = ("_call", "_watch")
+
+    def __init__(self, watch: CallWatch, call: DriverCall) -> None:
+        super().__init__()
+        self._watch = watch
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._watch.began(self._call)
+
+    def outcome(self, error: BaseException | None) -> BaseException | None:
+        """Return what is to be raised, as for any guarded call."""
+        outcome = super().outcome(error)
+        # At a stop of the gateway it is not known whether the call would have returned, so its alarm stays.
+        self._watch.ended(self._call, has_returned=not isinstance(outcome, asyncio.CancelledError))
+        return outcome
 
 
 @asynccontextmanager
