@@ -10,12 +10,12 @@ import structlog
 
 from edge.collect.adoption import Adoption
 from edge.collect.arrivals import Ledger, Receipt, Repeats
-from edge.collect.availability import is_silent
 from edge.collect.connection import ConnectionState, Outcomes
 from edge.collect.declarations import OFFER_INTERVAL_S
 from edge.collect.device import DeviceState, InForce
 from edge.collect.guard import DriverFault, device_of, driver_call, sample_of, text_of
 from edge.collect.intake import Intake, Outcome, Prepared
+from edge.collect.silence import SilenceWatch
 from edge.collect.stall import CallWatch, opened, until_cancelled_inside
 from edge.domain.backoff import Backoff
 from edge.domain.clock import Clock
@@ -33,8 +33,6 @@ from edge.domain.reading import Origin, Sample
 ROOM_WAIT_S = 0.1
 # More than the outbox's queue holds: only samples that were sent again and again come so far.
 RECEIPTS_MAX = 20_000
-# The owner task shows at least this often that it is alive.
-WATCH_S_MAX = 10.0
 # More than the commits of an adoption take where all is well.
 SLOW_ADOPTION_S = 1.0
 # A commit takes some milliseconds; the whole stop may take some seconds.
@@ -86,13 +84,10 @@ class Receiving:
         self.adoption = None
         self._clock = clock
         self._chance = chance
-        self._configured = asyncio.Event()
+        self._silence = SilenceWatch(connection, devices, outcomes, clock)
         self._ledger = Ledger(self._acknowledge)
         # Set each time that something was acknowledged.
         self._released = asyncio.Event()
-        # From when on its silence counts against a device.
-        self._listening_since_s: dict[str, float] = {}
-        self._is_paused = False
         # Calls of `receive` since the last one that gave something for the outbox, which bounds those.
         self._vain = 0
 
@@ -101,29 +96,29 @@ class Receiving:
         self._outcomes.configured(state)
         if state.heard_s is None:
             # Enabled just now, or still waited for.
-            self._listening_since_s[state.id] = self._clock.monotonic_s()
-        self._configured.set()
+            self._silence.begin_with(state.id)
+        self._silence.look_soon()
 
     def join(self, state: DeviceState) -> None:
         """Take on a device that was adopted just now."""
         self._devices[state.id] = state
-        self._listening_since_s[state.id] = self._clock.monotonic_s()
+        self._silence.begin_with(state.id)
         state.attach(self.configured)
-        self._configured.set()
+        self._silence.look_soon()
 
     async def run(self) -> None:
         """Receive, and watch for silence beside it."""
-        self._ledger, self._is_paused = Ledger(self._acknowledge), False
-        self._listen_anew()
+        self._ledger = Ledger(self._acknowledge)
+        self._silence.begin()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receive_anew(), name=f"receive-{self._connection.id}")
-            tasks.create_task(self._watch_silence(), name=f"silence-{self._connection.id}")
+            tasks.create_task(self._silence.run(), name=f"silence-{self._connection.id}")
 
     async def _receive_anew(self) -> None:
         while True:
             fault = await until_cancelled_inside(self._receive_for_ever, self._connection.id)
             # What was being taken in then is never settled. It was not acknowledged, and its sender has it still.
-            self._ledger, self._is_paused = Ledger(self._acknowledge), False
+            self._ledger, self._silence.is_paused = Ledger(self._acknowledge), False
             self._outcomes.connection_faulted(fault)
             await asyncio.sleep(self._connection.lost(fault, self._chance))
 
@@ -204,7 +199,7 @@ class Receiving:
     async def _take_on_new(self, adoption: Adoption) -> None:
         """Adopt who appeared: a matter of one commit each, and nobody is heard until the disk takes it."""
         began_s = self._clock.monotonic_s()
-        self._is_paused = True
+        self._silence.is_paused = True
         try:
             await adoption.take_on_new()
             # What they said is held by the driver until its next `receive`, and would be given up then.
@@ -212,9 +207,9 @@ class Receiving:
                 await asyncio.sleep(OFFER_INTERVAL_S)
                 await adoption.take_on_new()
         finally:
-            self._is_paused = False
+            self._silence.is_paused = False
             if self._clock.monotonic_s() - began_s >= SLOW_ADOPTION_S:
-                self._listen_anew()
+                self._silence.begin()
 
     def _trouble(self, error: DriverError) -> None:
         state = self._devices.get(device_of(error) or "")
@@ -318,15 +313,10 @@ class Receiving:
     @contextmanager
     def _paused(self) -> Iterator[None]:
         _log.warning("receiving_paused", connection_id=self._connection.id)
-        self._is_paused = True
+        self._silence.is_paused = True
         yield
-        self._is_paused = False
-        self._listen_anew()
+        self._silence.begin()
         _log.info("receiving_resumed", connection_id=self._connection.id)
-
-    def _listen_anew(self) -> None:
-        """Begin to count silence: whoever spoke meanwhile was not heard, the silence was ours."""
-        self._listening_since_s = dict.fromkeys(self._devices, self._clock.monotonic_s())
 
     def _accepted(self, state: DeviceState, receipt: Receipt) -> None:
         state.accepted()
@@ -340,32 +330,3 @@ class Receiving:
         except (DriverError, DriverFault) as error:
             # The writer called us: it must not fall over a driver. The sender will send again.
             self._outcomes.connection_faulted(DriverFault(f"accepted() failed: {text_of(error)}"))
-
-    async def _watch_silence(self) -> None:
-        while True:
-            now_s = self._clock.monotonic_s()
-            self._outcomes.catch_up(now_s)
-            wake_s = min([now_s + WATCH_S_MAX, *(self._watch(state, now_s) for state in self._devices.values())])
-            if self._outcomes.catch_up_s is not None:
-                wake_s = min(wake_s, now_s + OFFER_INTERVAL_S)
-            try:
-                async with asyncio.timeout(wake_s - now_s):
-                    await self._configured.wait()
-            except TimeoutError:
-                continue
-            self._configured.clear()
-
-    def _watch(self, state: DeviceState, now_s: float) -> float:
-        """Declare a device lost that was silent for too long; return when to look again."""
-        if self._is_paused or not state.is_enabled or state.availability.is_lost:
-            return math.inf
-        since_s = self._listening_since_s[state.id]
-        heard_s = since_s if state.heard_s is None else max(since_s, state.heard_s)
-        max_silence_s = state.silence_max_s
-        if not is_silent(heard_s=heard_s, max_silence_s=max_silence_s, now_s=now_s):
-            return heard_s + max_silence_s
-        if self._connection.is_open:
-            self._outcomes.left(state, DriverError(f"silent for {max_silence_s:g} s"), heard_s)
-        else:
-            self._outcomes.left(state, ConnectionLost(self._connection.last_error or "not open"), heard_s)
-        return math.inf

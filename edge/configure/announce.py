@@ -67,6 +67,9 @@ class Announcer:
 
     async def write(self, transaction: OutboxTransaction, configuration: EffectiveConfiguration) -> None:
         """Say what is new of one device, within the commit that brings a valid update into force."""
+        if self._fleet.device(configuration.device_id) is None:
+            # It has left since its update was judged. What is stored is in force when it comes back.
+            return
         await self._write(transaction, configuration, (), await _find_said(transaction, configuration.device_id))
 
     async def introduce(self, transaction: OutboxTransaction, device: DeviceSettings, *, connection_id: str) -> None:

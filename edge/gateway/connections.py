@@ -110,6 +110,7 @@ class Connections:
         for one, or a device, that there is already. Then, and where it is cancelled, the stopped connections run again.
         """
         async with self._turn:
+            stopped = frozenset(stopped)
             lines = [self._lines[connection_id] for connection_id in stopped]
             self._check_free(stopped, started)
             try:

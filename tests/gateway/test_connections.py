@@ -122,6 +122,45 @@ def test_a_connection_that_has_changed_keeps_its_devices_their_counts_and_what_i
     assert told[-3:] == [("DeviceRetired", "b"), ("DeviceDescribed", "a"), ("DeviceDescribed", "d")]
 
 
+def test_a_configuration_that_comes_to_disk_while_its_device_is_away_is_in_force_when_it_comes_back(run: Run) -> None:
+    async def story(stage: Stage) -> None:
+        configured = replace(stage.fleet.configuration("a"), version=7, poll_interval_s=2.0)
+        await stage.connections.stop("line")
+        async with stage.outbox.transaction() as transaction:
+            await save_configuration(transaction, EVERY_TWO_SECONDS)
+            await stage.announcer.write(transaction, configured)
+        await stage.connections.start(LINE)
+        assert stage.fleet.configuration("a").version == 7
+        await stage.forwarded()
+
+    stage = run((LINE, ScriptedPolledDriver()), story=story)
+    told = [event for event, data in stage.told(*GONE_OR_THERE) if data["deviceId"] == "a"]
+    assert told == ["DeviceDescribed", "DeviceRetired", "DeviceDescribed"]
+
+
+def test_a_configuration_that_is_brought_into_force_while_its_device_leaves_does_no_harm(run: Run) -> None:
+    async def story(stage: Stage) -> None:
+        configured = replace(stage.fleet.configuration("a"), version=7, poll_interval_s=2.0)
+        await stage.connections.stop("line")
+        stage.fleet.configure(configured)
+
+    run((LINE, ScriptedPolledDriver()), story=story)
+
+
+def test_a_connection_that_is_not_there_cannot_be_stopped(run: Run) -> None:
+    driver = ScriptedPolledDriver()
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        with pytest.raises(KeyError):
+            await stage.connections.exchange(stopped=["line", "nobody"])
+        # Named twice is stopped once.
+        await stage.connections.exchange(stopped=["line", "line"])
+        assert (driver.opened, driver.closed) == (1, 1)
+
+    run((LINE, driver), story=story)
+
+
 def test_a_device_that_moves_to_another_connection_stays_a_device(run: Run) -> None:
     line, other = ScriptedPolledDriver(), ScriptedPolledDriver()
 
