@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -86,6 +86,10 @@ class Stage:
         """What of a device stands in the store."""
         return [_data(event) for event in self.store.events(f"sensorReadings-north-1.{device_id}")]
 
+    def sequences(self, device_id: str) -> list[int]:
+        """The numbers of its samples, in the store's order."""
+        return [sample["sequence"] for sample in self.samples(device_id)]
+
     def told(self, *types: EventType) -> list[tuple[str, dict[str, Any]]]:
         """What the gateway said of itself, as far as it stands in the store."""
         events = self.store.events("gateway-north-1")
@@ -100,6 +104,12 @@ class Stage:
 
 Story = Callable[[Stage], Awaitable[None]]
 Line = tuple[ConnectionSettings, Driver]
+
+
+class Run(Protocol):
+    """`play` within one test."""
+
+    def __call__(self, *lines: Line, story: Story, queue: Intake | None = None) -> Stage: ...
 
 
 def play(

@@ -1,31 +1,22 @@
 """Connections are stopped, started and exchanged in a running gateway."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Protocol
 from uuid import UUID
 
 import pytest
 
 from drivers.simulated.driver import SimulatedDriver
 from drivers.simulated.options import SimulatedConnectionOptions, SimulatedDeviceOptions, SimulatedPointOptions
-from edge.collect.fleet import Told
 from edge.collect.status import Condition
 from edge.domain.configuration import WriteFailed
-from edge.domain.driver import DeviceUnreachable, DriverMisconfigured
+from edge.domain.driver import DeviceUnreachable
 from edge.domain.event import EventType
 from edge.domain.reading import Sample
 from edge.domain.settable import Limits
-from edge.domain.settings import ConnectionSettings
-from edge.storage import writer
 from edge.storage.configurations import StoredConfiguration, save_configuration
 from fakes.collect_site import connection, device, group, point
-from fakes.gateway_stage import Line, Stage, Story, play
-from fakes.inline_sqlite import disk_error, ignore
+from fakes.gateway_stage import Run, Stage
 from fakes.scripted_driver import ScriptedGroupDriver, ScriptedPolledDriver, ScriptedPushedDriver, WritableDriver, good
 
 GONE_OR_THERE = (EventType.DEVICE_RETIRED, EventType.DEVICE_DESCRIBED)
@@ -42,22 +33,6 @@ EVERY_TWO_SECONDS = StoredConfiguration(
     document='{"pollIntervalS": 2.0}',
     applied_at_ms=0,
 )
-
-
-class Run(Protocol):
-    def __call__(self, *lines: Line, story: Story, queue: writer.Intake | None = None) -> Stage: ...
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run(*lines: Line, story: Story, queue: writer.Intake | None = None) -> Stage:
-        return play(tmp_path, *lines, story=story, monkeypatch=monkeypatch, intake=queue)
-
-    return run
-
-
-def sequences(stage: Stage, device_id: str) -> list[int]:
-    return [sample["sequence"] for sample in stage.samples(device_id)]
 
 
 def test_a_connection_is_stopped_and_started_again_and_nothing_is_lost_or_doubled(run: Run) -> None:
@@ -82,7 +57,7 @@ def test_a_connection_is_stopped_and_started_again_and_nothing_is_lost_or_double
         for device_id in ("a", "b"):
             accepted = stage.device(device_id).samples_accepted
             assert accepted == pytest.approx(20, abs=2)
-            assert sequences(stage, device_id) == list(range(1, accepted + 1))
+            assert stage.sequences(device_id) == list(range(1, accepted + 1))
         assert other.poll_times("c") == pytest.approx([float(second) for second in range(31)], abs=0.1)
 
     stage = run((LINE, line), (OTHER, other), story=story)
@@ -112,7 +87,7 @@ def test_a_connection_that_has_changed_keeps_its_devices_their_counts_and_what_i
         await asyncio.sleep(10)
         assert (old.closed, new.opened, new.closed) == (1, 1, 0)
         await stage.forwarded()
-        assert sequences(stage, "a") == list(range(1, stage.device("a").samples_accepted + 1))
+        assert stage.sequences("a") == list(range(1, stage.device("a").samples_accepted + 1))
         assert len(new.poll_times("a")) == pytest.approx(5, abs=1)
 
     stage = run((LINE, old), story=story)
@@ -172,7 +147,7 @@ def test_a_device_that_moves_to_another_connection_stays_a_device(run: Run) -> N
         await stage.forwarded()
         assert other.poll_times("b")
         assert stage.device("b").connection_id == "other"
-        assert sequences(stage, "b") == list(range(1, stage.device("b").samples_accepted + 1))
+        assert stage.sequences("b") == list(range(1, stage.device("b").samples_accepted + 1))
 
     stage = run((LINE, line), (OTHER, other), story=story)
     assert EventType.DEVICE_RETIRED not in [event for event, _ in stage.told()]
@@ -236,7 +211,7 @@ def test_a_message_that_was_taken_before_an_exchange_is_known_when_it_comes_agai
         await asyncio.sleep(5)
         await stage.forwarded()
         assert (old.acknowledged, new.acknowledged) == (messages[:1], messages)
-        assert sequences(stage, "a") == [1, 2]
+        assert stage.sequences("a") == [1, 2]
         assert stage.device("a").samples_repeated == 1
 
     run((LINE, old), story=story)
@@ -260,136 +235,6 @@ def test_an_adopted_device_comes_back_with_its_connection(run: Run) -> None:
 
     stage = run((radio, old), story=story)
     assert EventType.DEVICE_RETIRED not in [event for event, _ in stage.told()]
-
-
-def test_after_an_exchange_that_cannot_be_made_the_old_connections_run_on(run: Run) -> None:
-    driver = ScriptedPolledDriver()
-
-    async def story(stage: Stage) -> None:
-        await asyncio.sleep(5)
-        stage.drivers.kept["line"] = DriverMisconfigured("no such port")
-        with pytest.raises(DriverMisconfigured, match="connection 'line': no such port"):
-            await stage.connections.exchange(stopped=["line"], started=[LINE])
-        polls = len(driver.polls)
-        await asyncio.sleep(5)
-        assert len(driver.polls) == pytest.approx(polls + 10, abs=2)
-        await stage.forwarded()
-        assert sequences(stage, "a") == list(range(1, stage.device("a").samples_accepted + 1))
-
-    stage = run((LINE, driver), story=story)
-    assert EventType.DEVICE_RETIRED not in [event for event, _ in stage.told()]
-
-
-@pytest.mark.parametrize("started", [LINE, connection(device("b"), connection_id="new")])
-def test_what_is_there_already_is_not_started_and_nothing_is_disturbed(run: Run, started: ConnectionSettings) -> None:
-    driver, other = ScriptedPolledDriver(), ScriptedPolledDriver()
-
-    async def story(stage: Stage) -> None:
-        stage.drivers.kept["new"] = ScriptedPolledDriver()
-        await asyncio.sleep(5)
-        with pytest.raises(ValueError, match="is there already"):
-            await stage.connections.exchange(stopped=["other"], started=[started])
-        await asyncio.sleep(5)
-
-    run((LINE, driver), (OTHER, other), story=story)
-    assert (driver.opened, other.opened) == (1, 1)
-
-
-class SlowToClose(ScriptedPolledDriver):
-    """Takes its time."""
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        async with super().open():
-            try:
-                yield
-            finally:
-                await asyncio.sleep(1.5)
-
-
-def test_an_exchange_that_is_given_up_leaves_one_task_on_the_wire(run: Run) -> None:
-    driver = SlowToClose()
-
-    async def story(stage: Stage) -> None:
-        await asyncio.sleep(5)
-        exchange = asyncio.create_task(stage.connections.stop("line"))
-        await asyncio.sleep(0.5)
-        exchange.cancel()
-        await asyncio.wait([exchange])
-        # The old task still closes.
-        assert (driver.opened, driver.closed) == (1, 0)
-        await asyncio.sleep(5)
-        # The driver itself asserts that it has one poll at a time.
-        assert (driver.opened, driver.closed) == (2, 1)
-        assert len([task for task in asyncio.all_tasks() if task.get_name() == "collector line"]) == 1
-        await stage.forwarded()
-        assert sequences(stage, "a") == list(range(1, stage.device("a").samples_accepted + 1))
-
-    run((LINE, driver), story=story)
-
-
-def test_an_exchange_waits_for_a_disk_that_takes_nothing_and_says_nothing_twice(run: Run) -> None:
-    driver = ScriptedPolledDriver()
-
-    async def story(stage: Stage) -> None:
-        await asyncio.sleep(5)
-        failures = iter(range(3))
-
-        def fail_some(sql: str) -> None:
-            # The first of the statements that write; three times in a row.
-            if sql.startswith("DELETE FROM descriptions") and next(failures, None) is not None:
-                raise disk_error(sqlite3.SQLITE_IOERR)
-
-        stage.disk.before = fail_some
-        await stage.connections.stop("line")
-        assert stage.fleet.status().devices == ()
-        await stage.forwarded()
-
-    stage = run((LINE, driver), story=story)
-    assert [data["deviceId"] for _, data in stage.told(EventType.DEVICE_RETIRED)] == ["a", "b"]
-
-
-def test_samples_that_were_refused_before_a_stop_are_declared_all_the_same(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A queue that is full for control events, too: the declaration itself has to wait.
-    monkeypatch.setattr(writer, "CONTROL_WAITING_RESERVE", 0)
-    driver = ScriptedPolledDriver()
-
-    async def story(stage: Stage) -> None:
-        await asyncio.sleep(5)
-
-        def take_nothing(sql: str) -> None:
-            if sql == "COMMIT":
-                raise disk_error(sqlite3.SQLITE_BUSY)
-
-        stage.disk.before = take_nothing
-        await asyncio.sleep(60)
-        stopping = asyncio.create_task(stage.connections.stop("line"))
-        await asyncio.sleep(5)
-        assert not stopping.done()
-        stage.disk.before = ignore
-        await stopping
-        await stage.forwarded()
-
-    stage = run((LINE, driver), story=story, queue=writer.Intake(entries_max=20))
-    refused = [data["count"] for _, data in stage.told(EventType.READINGS_DROPPED)]
-    assert sum(refused) > 50
-    assert len(stage.samples("a")) + len(stage.samples("b")) + sum(refused) == len(driver.polls) - driver.cancelled
-
-
-def test_one_who_waits_for_a_poll_is_told_when_the_connection_is_stopped(run: Run) -> None:
-    driver = ScriptedPolledDriver(answer_s=20)
-
-    async def story(stage: Stage) -> None:
-        reading = asyncio.create_task(stage.fleet.read(["b"], timeout_s=300))
-        await asyncio.sleep(5)
-        await stage.connections.stop("line")
-        async with asyncio.timeout(1):
-            assert await reading == {"b": Told(error="gave no sample")}
-        assert await stage.fleet.read(["b"], timeout_s=300) == {}
-
-    run((LINE, driver), story=story)
 
 
 def test_a_value_that_waits_to_be_written_is_refused_when_the_connection_is_stopped(run: Run) -> None:
