@@ -206,8 +206,8 @@ class _Examination:
                 self._add(path, Code.UNKNOWN_POINT, f"the device has no point {_key_text(point_id)}")
             elif isinstance(desired, Mapping):
                 points[point.id] = self._point(path, point, desired, site[point.id])
-            elif desired is not None:
-                self._add(path, Code.WRONG_TYPE, f"{path} must be an object")
+            else:
+                self._add(path, Code.WRONG_TYPE, f"{path} must be an object; leave it out to set nothing of this point")
         return points
 
     def _point(
@@ -264,7 +264,7 @@ class _Examination:
             number = math.inf
         if math.isfinite(number):
             return number
-        self._add(path, Code.NOT_FINITE, f"{path} must be a finite number")
+        self._add(path, Code.NOT_FINITE, f"{path} must be a number that a double can hold")
         return None
 
     def _is_within(self, number: float, row: Settable, limits: Limits, path: str) -> bool:

@@ -1,5 +1,6 @@
 """From the bytes of a DeviceConfigurationUpdated to an update, or to what keeps it from being one. Pure; never fails."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -24,11 +25,23 @@ CORRELATION_ID_LENGTH_MAX = 256
 
 CODES = {
     JsonFlaw.NOT_JSON: Code.NOT_JSON,
-    JsonFlaw.TOO_DEEP: Code.MALFORMED,
+    JsonFlaw.TOO_DEEP: Code.TOO_DEEP,
     JsonFlaw.DUPLICATE_KEY: Code.DUPLICATE_KEY,
 }
 
 Document: TypeAlias = Mapping[str, object]
+
+# What each field of an update must be.
+_MUST_BE = {
+    "gatewayId": f"an id of small letters, digits, - and _, with at most {IDENTIFIER_LENGTH_MAX} characters",
+    "deviceId": f"an id of small letters, digits, - and _, with at most {IDENTIFIER_LENGTH_MAX} characters",
+    "configVersion": f"a whole number from 1 to {INTEGER_MAX}",
+    "basedOn": f"a whole number from 0 to {INTEGER_MAX}",
+    "validUntil": "a time that names its offset, such as 2026-11-24T00:00:00+01:00",
+    "changedBy": "a text",
+    "reason": "a text",
+    "configuration": "an object",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +53,7 @@ class Update:
     device_id: str
     config_version: int
     document: Document
+    gateway_id: str | None = None
     based_on: int | None = None
     valid_until_ms: int | None = None
     changed_by: str | None = None
@@ -89,6 +103,7 @@ def read_update(event: RecordedEvent) -> Update | Unreadable:
         device_id=read.device_id,
         config_version=read.config_version,
         document=read.configuration,
+        gateway_id=read.gateway_id,
         based_on=read.based_on,
         valid_until_ms=None if read.valid_until is None else unix_ms_of(read.valid_until),
         changed_by=read.changed_by,
@@ -126,20 +141,21 @@ def _check_schema_version(metadata: Document) -> None:
 
 
 def _mistakes(error: ValidationError) -> tuple[Mistake, ...]:
-    return tuple(
-        Mistake(
-            path=(path := ".".join(str(part) for part in problem["loc"])),
-            code=_code(problem["type"]),
-            message=f"{path}: {problem['msg']}",
-        )
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    )
+    problems = error.errors(include_url=False, include_context=False)
+    return tuple(_mistake(str(problem["loc"][0]), _code(problem["type"], problem["input"])) for problem in problems)
 
 
-def _code(kind: str) -> Code:
+def _mistake(key: str, code: Code) -> Mistake:
+    message = f"{key} is missing" if code is Code.MISSING else f"{key} must be {_MUST_BE[key]}"
+    return Mistake(path=key, code=code, message=message)
+
+
+def _code(kind: str, value: object) -> Code:
     """Translate pydantic's word for what is wrong."""
     if kind == "missing":
         return Code.MISSING
+    if kind == "int_type" and isinstance(value, float) and not math.isfinite(value):
+        return Code.NOT_FINITE
     return Code.WRONG_TYPE if kind.endswith("_type") else Code.MALFORMED
 
 

@@ -62,14 +62,17 @@ DesiredConfiguration = create_model(
 class Update(Model):
     """What every reader of an update needs; the configuration itself is judged key by key."""
 
+    gateway_id: Identifier | None = Field(
+        default=None, description="The gateway that is asked. Another one that finds it in its stream rejects it."
+    )
     device_id: Identifier
     config_version: Count = Field(description="Must be above that of every valid update before it.")
     based_on: Integer | None = Field(
         default=None, description="The version this one changes; another one meanwhile is a conflict. 0 = none yet."
     )
     valid_until: ForeignTimestamp | None = Field(default=None, description="Not applied after this time.")
-    changed_by: str | None = None
-    reason: str | None = None
+    changed_by: str | None = Field(default=None, description="Whoever wants it. A site may demand it.")
+    reason: str | None = Field(default=None, description="What for. A site may demand it.")
 
 
 class UpdateToRead(Update):

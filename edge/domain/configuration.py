@@ -101,11 +101,13 @@ class Code(StrEnum):
     # It cannot be read.
     NOT_JSON = "not_json"
     DUPLICATE_KEY = "duplicate_key"
+    TOO_DEEP = "too_deep"
     TOO_LARGE = "too_large"
     MISSING = "missing"
     MALFORMED = "malformed"
     UNKNOWN_SCHEMA_VERSION = "unknown_schema_version"
     UNKNOWN_DEVICE = "unknown_device"
+    OTHER_GATEWAY = "other_gateway"
     # It asks for what cannot be, or at the wrong time.
     WRONG_TYPE = "wrong_type"
     NOT_FINITE = "not_finite"

@@ -278,7 +278,7 @@ class DeviceConfigurationApplied(DeviceFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceConfigurationRejected(Fact):
-    """An update is not in force, and why. Everything that is wrong with it is told."""
+    """An update is not in force, and why. Everything is told that is wrong with it at the stage where it failed."""
 
     type: ClassVar = EventType.DEVICE_CONFIGURATION_REJECTED
     update_event_id: UUID

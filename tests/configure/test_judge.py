@@ -170,6 +170,7 @@ def point(**values: Any) -> dict[str, Any]:
         ({"enabled": 1}, ("enabled", "wrong_type", None)),
         ({"points": []}, ("points", "wrong_type", None)),
         ({"points": {"air_temperature": 3}}, ("points.air_temperature", "wrong_type", None)),
+        ({"points": {"air_temperature": None}}, ("points.air_temperature", "wrong_type", None)),
         ({"points": {"co2": {}}}, ("points.co2", "unknown_point", None)),
         ({"points": {"relative_humidity": {"offset": 1}}}, ("points.relative_humidity.offset", "not_permitted", None)),
         (point(offset=2.01), ("points.air_temperature.offset", "above_maximum", 2)),
@@ -216,6 +217,20 @@ def test_a_site_file_can_not_loosen_what_a_profile_knows() -> None:
 def test_the_message_says_value_and_limit() -> None:
     [mistake] = resolve({"pollIntervalS": 0.1}, make_device()).mistakes
     assert mistake.message == "pollIntervalS is 0.1; this site allows 2 or more"
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            {"points": {"air_temperature": None}},
+            "points.air_temperature must be an object; leave it out to set nothing of this point",
+        ),
+        ({"pollIntervalS": 10**400}, "pollIntervalS must be a number that a double can hold"),
+    ],
+)
+def test_the_message_is_true_of_what_was_written(document: dict[str, Any], message: str) -> None:
+    assert [mistake.message for mistake in resolve(document, DEVICE).mistakes] == [message]
 
 
 def test_many_mistakes_are_cut_and_the_cut_is_told() -> None:

@@ -14,6 +14,10 @@ from edge.domain.event import EventType, RecordedEvent
 from fakes.configure_world import make_device, update
 
 
+def update_bytes(**changes: Any) -> bytes:
+    return json.dumps({**update(1), **changes}).encode()
+
+
 def read(data: bytes | dict[str, Any], metadata: bytes | dict[str, Any] = b"") -> Update | Unreadable:
     def encoded(value: bytes | dict[str, Any]) -> bytes:
         return value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -73,8 +77,8 @@ def test_a_version_written_with_a_decimal_point_is_read() -> None:
         (b"", "data", Code.NOT_JSON, None),
         (b"\xff\xfe", "data", Code.NOT_JSON, None),
         ('{"deviceId": "bench"}'.encode("utf-16"), "data", Code.NOT_JSON, None),
-        (b"[" * 60_000, "data", Code.MALFORMED, None),
-        (b'{"a":' * 3000 + b"1" + b"}" * 3000, "data", Code.MALFORMED, None),
+        (b"[" * 60_000, "data", Code.TOO_DEEP, None),
+        (b'{"a":' * 3000 + b"1" + b"}" * 3000, "data", Code.TOO_DEEP, None),
         (b"[]", "data", Code.WRONG_TYPE, None),
         (b"null", "data", Code.WRONG_TYPE, None),
         (b'{"deviceId": "\\ud800"}', "data", Code.NOT_JSON, None),
@@ -83,11 +87,11 @@ def test_a_version_written_with_a_decimal_point_is_read() -> None:
         (b'{"deviceId": "a", "deviceId": "b"}', "data", Code.DUPLICATE_KEY, None),
         (b'{"deviceId": "bench", "configuration": {"a": 1, "a": 1}}', "data", Code.DUPLICATE_KEY, None),
         (b'{"a": {"\\ud800": 1, "\\ud800": 2}}', "data", Code.DUPLICATE_KEY, None),
-        (b'{"deviceId": "bench", "configVersion": ' + b"9" * 5000 + b"}", "configVersion", Code.WRONG_TYPE, "bench"),
+        (b'{"deviceId": "bench", "configVersion": ' + b"9" * 5000 + b"}", "configVersion", Code.NOT_FINITE, "bench"),
         (update(1, basedOn=-1), "basedOn", Code.MALFORMED, "bench"),
         (update(1, basedOn=True), "basedOn", Code.WRONG_TYPE, "bench"),
         (json.dumps(update(1, {"a": "x" * UPDATE_BYTES_MAX})).encode(), "data", Code.TOO_LARGE, None),
-        (b'{"a":' * 20 + b"1" + b"}" * 20, "data", Code.MALFORMED, None),
+        (b'{"a":' * 20 + b"1" + b"}" * 20, "data", Code.TOO_DEEP, None),
         (update(1, device_id="Bench 3"), "deviceId", Code.MALFORMED, "Bench 3"),
         (update(1, device_id="x" * 65), "deviceId", Code.MALFORMED, None),
         ({"deviceId": "bench", "configuration": {}}, "configVersion", Code.MISSING, "bench"),
@@ -98,13 +102,15 @@ def test_a_version_written_with_a_decimal_point_is_read() -> None:
         (update(10**300), "configVersion", Code.MALFORMED, "bench"),
         (update(1) | {"configVersion": True}, "configVersion", Code.WRONG_TYPE, "bench"),
         (update(1) | {"configVersion": 1.5}, "configVersion", Code.WRONG_TYPE, "bench"),
-        (update(1) | {"configVersion": float("nan")}, "configVersion", Code.WRONG_TYPE, "bench"),
+        (update(1) | {"configVersion": float("nan")}, "configVersion", Code.NOT_FINITE, "bench"),
         (update(1) | {"configVersion": "1"}, "configVersion", Code.WRONG_TYPE, "bench"),
         (update(1) | {"configuration": []}, "configuration", Code.WRONG_TYPE, "bench"),
         (update(1, basedOn="x"), "basedOn", Code.WRONG_TYPE, "bench"),
         (update(1, validUntil="tomorrow"), "validUntil", Code.MALFORMED, "bench"),
         (update(1, validUntil="2026-11-23T12:00:00"), "validUntil", Code.MALFORMED, "bench"),
         (update(1, reason=3), "reason", Code.WRONG_TYPE, "bench"),
+        (update(1, gatewayId=7), "gatewayId", Code.WRONG_TYPE, "bench"),
+        (update(1, gatewayId="North 1"), "gatewayId", Code.MALFORMED, "bench"),
     ],
 )
 def test_what_cannot_be_read_says_why(
@@ -119,7 +125,7 @@ def test_what_cannot_be_read_says_why(
         (b"\xff", Code.NOT_JSON),
         (b"7", Code.WRONG_TYPE),
         (b'{"schemaVersion": 1, "schemaVersion": 2}', Code.DUPLICATE_KEY),
-        (b"[" * 3000 + b"]" * 3000, Code.MALFORMED),
+        (b"[" * 3000 + b"]" * 3000, Code.TOO_DEEP),
         (b" " * (UPDATE_BYTES_MAX + 1), Code.TOO_LARGE),
     ],
 )
@@ -134,8 +140,14 @@ def test_metadata_that_cannot_be_read_may_hide_another_schema_version(metadata: 
         (b"[" * 3000 + b"]" * 3000, "data is nested deeper than 16"),
         (b"{'a': 1}", "data is not JSON in UTF-8"),
         (b'{"a": "\\udc00"}', "data holds half of a surrogate pair"),
+        (b'{"deviceId": "b", "configVersion": 1}', "configuration is missing"),
+        (update_bytes(configVersion=9**400), "configVersion must be a whole number from 1 to 9007199254740991"),
+        (update_bytes(configVersion=1.5), "configVersion must be a whole number from 1 to 9007199254740991"),
+        (update_bytes(validUntil="tomorrow"), "validUntil must be a time that names its offset, such as 2026-11-24T00:00:00+01:00"),
+        (update_bytes(reason=5), "reason must be a text"),
+        (update_bytes(deviceId="Bench 3"), "deviceId must be an id of small letters, digits, - and _, with at most 64 characters"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_read_is_told_in_a_true_sentence(data: bytes, message: str) -> None:
     found = read(data)
     assert isinstance(found, Unreadable)
