@@ -359,3 +359,32 @@ async def test_after_a_lost_database_the_first_sample_knows_the_configuration_th
     shutil.rmtree(tmp_path / "state")
     assert await first_version() == 3
     assert len(store.events(STATUS_STREAM)) == 1
+
+
+async def test_a_connection_leaves_and_comes_back_while_updates_are_followed(
+    drivers: Drivers, tmp_path: Path, store: FakeEventStore
+) -> None:
+    sample = Sample(device_id="roof", readings={"air_temperature": good()})
+
+    async def answered(count: int) -> list[str]:
+        await until_true(lambda: len(store.events(STATUS_STREAM)) == count, f"{count} answers")
+        return [event.type for event in store.events(STATUS_STREAM)]
+
+    def heard() -> list[int]:
+        return [json.loads(event.data)["sequence"] for event in store.events("sensorReadings-north-1.roof")]
+
+    async with running(site(tmp_path)) as gateway:
+        drivers.made["broker"].arrivals.put_nowait([sample])
+        await until_true(lambda: heard() == [1], "the first sample")
+        await gateway.connections.stop("broker")
+        assert gateway.fleet.status().devices == ()
+        while_away = update_event(update(3, device_id="roof"))
+        await store.append(STREAM, [while_away], expected_revision=NO_STREAM)
+        assert await answered(1) == ["DeviceConfigurationRejected"]
+        await gateway.connections.start(gateway.settings.connections[0])
+        await store.append(STREAM, [update_event(update(4, device_id="roof"))], expected_revision=0)
+        assert await answered(2) == ["DeviceConfigurationRejected", "DeviceConfigurationApplied"]
+        drivers.made["broker"].arrivals.put_nowait([sample])
+        await until_true(lambda: heard() == [1, 2], "the second sample")
+        assert (await until(gateway, EventType.DEVICE_RETIRED))["deviceId"] == "roof"
+        assert gateway.fleet.configuration("roof").version == 4
