@@ -1,4 +1,4 @@
-"""How many files one sample passes through on its way from the driver into the event store."""
+"""How many files one sample passes through on its way into the event store, and one update on its way into force."""
 
 import asyncio
 import sys
@@ -18,6 +18,7 @@ from edge.settings.site import load_settings
 from edge.storage.database import open_database
 from edge.storage.outbox import open_outbox
 from fakes.collect_site import author
+from fakes.configure_world import World
 from fakes.event_store import FakeEventStore
 from fakes.inline_sqlite import connect_inline
 from fakes.virtual_time import VirtualClock, run_virtual
@@ -114,3 +115,29 @@ def test_a_sample_passes_through_few_files(tmp_path: Path) -> None:
     told = f"{len(files)} files: {' '.join(files)}"
     assert {"drivers/simulated/driver.py", "edge/collect/polling.py", "edge/forward/forwarder.py"} <= set(files), told
     assert len(files) <= FILES_MAX, told
+
+
+# The answer's commit alone is twelve files of storage. The bound falls with each file that is merged, and never rises.
+UPDATE_FILES_MAX = 27
+
+
+async def files_of_an_update(folder: Path) -> set[str]:
+    """Follow the configuration stream, and take in one update that comes alone and is applied; the files entered."""
+    world = World(folder)
+    async with world.started() as gateway:
+        following = asyncio.create_task(gateway.configurator.run())
+        await asyncio.sleep(5)
+        with counting_calls() as calls:
+            world.ask(1, {"pollIntervalS": 30})
+            await asyncio.sleep(5)
+        following.cancel()
+        assert await gateway.answers() == [("bench", 1, "applied")]
+    # The virtual clock is the test's.
+    return {str(Path(file).relative_to(ROOT)) for file, _ in calls if "/edge/testing/" not in file}
+
+
+def test_an_update_passes_through_few_files(tmp_path: Path) -> None:
+    files = run_virtual(lambda: files_of_an_update(tmp_path))
+    told = f"{len(files)} files: {' '.join(sorted(files))}"
+    assert {"edge/configure/inbox.py", "edge/configure/case.py", "edge/storage/writer.py"} <= files, told
+    assert len(files) <= UPDATE_FILES_MAX, told

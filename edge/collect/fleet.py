@@ -64,6 +64,9 @@ class Fleet:
             counters=self._counters.setdefault(device.id, Counters()),
         )
 
+    async def apply(self, configuration: EffectiveConfiguration) -> None:
+        """Bring what a device itself holds to a configuration. No device holds any of it yet."""
+
     def configure(self, configuration: EffectiveConfiguration) -> None:
         """Put a configuration into force. Only this device notices; one that has left takes it up when it joins again."""
         state = self._devices.get(configuration.device_id)

@@ -7,9 +7,10 @@ from contextlib import suppress
 import structlog
 
 from edge.configure.announce import Announcer
-from edge.configure.desk import Desk
+from edge.configure.case import Answers, Unanswered
 from edge.configure.following import Following, FollowingStatus
 from edge.configure.given_answers import take_in_given_answers
+from edge.configure.inbox import Inbox
 from edge.configure.judge import Outcome
 from edge.configure.subscription import Chunk, find_resumption
 from edge.domain.author import Author
@@ -22,8 +23,7 @@ from edge.domain.event_store import (
     EventStoreError,
     EventStoreUnavailable,
 )
-from edge.storage.answers import remove_pending_above
-from edge.storage.configurations import forget_revisions
+from edge.storage.configurations import forget_revisions, remove_pending_above
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
 from edge.storage.remembered import Checkpoint, load_checkpoints, remove_checkpoints
@@ -35,6 +35,10 @@ FIRST_LOOK_S = 3.0
 VALID_OUTCOMES = (Outcome.APPLIED.value, Outcome.SUPERSEDED.value)
 
 log = structlog.get_logger()
+
+
+class _StreamWentBack(Exception):  # noqa: N818 - what happened
+    """The configuration stream holds no more what was read of it."""
 
 
 class Configurator:
@@ -78,54 +82,78 @@ class Configurator:
                 await self._has_looked.wait()
 
     async def run(self) -> None:
-        """Follow the stream; come back after every loss, for ever."""
+        """Follow the stream and answer; come back after every loss, for ever."""
         while True:
+            wait_s = 0.0
             try:
-                # Needs no link: what is in force is said at every start, and after a commit of unknown outcome.
-                await self._announcer.announce()
-                await self._follow()
-            except (EventStoreError, CommitFailed) as error:
-                self._has_looked.set()
-                if isinstance(error, EventStoreUnavailable):
-                    self._on_lost()
-                await asyncio.sleep(self._following.interrupted(error))
+                await self._answer_all()
+            except* _StreamWentBack:
+                # What is read and not answered may stand elsewhere now, or nowhere.
+                pass
+            except* CommitFailed as failed:
+                wait_s = self._interrupted(_first(failed))
+            await asyncio.sleep(wait_s)
 
-    async def _follow(self) -> None:
+    async def _answer_all(self) -> None:
+        """Answer updates, each device's in a task of its own, until the disk does not take it or the stream goes back.
+
+        A lost link ends no case: a device that takes long goes on, and is answered.
+        """
+        # Needs no link: what is in force is said at every start, and after a commit of unknown outcome.
+        await self._announcer.announce()
+        async with asyncio.TaskGroup() as tasks:
+            answers = Answers(
+                outbox=self._outbox,
+                author=self._author,
+                fleet=self._fleet,
+                announcer=self._announcer,
+                unanswered=Unanswered(self._stream, clock=self._author.clock),
+            )
+            inbox = Inbox(answers, tasks, on_settled=self._has_looked.set)
+            while True:
+                try:
+                    await self._follow(inbox)
+                except EventStoreError as error:
+                    await asyncio.sleep(self._interrupted(error))
+
+    def _interrupted(self, error: EventStoreError | CommitFailed) -> float:
+        """Note that following ended; return how many seconds to wait."""
+        self._has_looked.set()
+        if isinstance(error, EventStoreUnavailable):
+            self._on_lost()
+        return self._following.interrupted(error)
+
+    async def _follow(self, inbox: Inbox) -> None:
         """Follow the stream until it is lost."""
-        resumed_at = await self._resume()
+        resumed_at = await self._resume(inbox)
         # After `_resume`, which has the status stream read from its start where the other one went back.
         await take_in_given_answers(self._event_store, self._outbox, self._author)
-        desk = Desk(
-            outbox=self._outbox,
-            author=self._author,
-            fleet=self._fleet,
-            announcer=self._announcer,
-            resumed_at=resumed_at,
-        )
-        await desk.open()
+        await inbox.open(resumed_at)
         after = NO_STREAM if resumed_at is None else resumed_at.revision
         async with self._event_store.subscribe(self._stream, after_revision=after) as items:
             self._on_reached()
-            await self._work(desk, items)
+            await self._work(inbox, items)
 
-    async def _work(self, desk: Desk, items: AsyncIterator[RecordedEvent | CaughtUp]) -> None:
+    async def _work(self, inbox: Inbox, items: AsyncIterator[RecordedEvent | CaughtUp]) -> None:
         chunk, is_live = Chunk(), False
         async for item in items:
             if isinstance(item, CaughtUp):
                 self._following.caught_up()
+                await inbox.take(chunk.take_out())
+                await inbox.caught_up()
                 is_live = True
+            elif is_live:
+                await inbox.take_one(item)
             else:
                 chunk.add(item)
-            if is_live or chunk.is_full:
-                await desk.take(chunk.take_out())
-            if is_live:
-                await desk.settle()
-                self._has_looked.set()
+                if chunk.is_full:
+                    await inbox.take(chunk.take_out())
 
-    async def _resume(self) -> Checkpoint | None:
+    async def _resume(self, inbox: Inbox) -> Checkpoint | None:
         """Return the event after which to go on; forget what the stream no longer holds."""
-        checkpoints = await load_checkpoints(self._outbox.database, self._stream)
-        resumption = await find_resumption(self._event_store, self._stream, checkpoints)
+        known = await load_checkpoints(self._outbox.database, self._stream)
+        newest = [] if inbox.last is None else [inbox.last]
+        resumption = await find_resumption(self._event_store, self._stream, [*newest, *known])
         if not resumption.has_gone_back:
             return resumption.after
         revision = NO_STREAM if resumption.after is None else resumption.after.revision
@@ -137,4 +165,14 @@ class Configurator:
             # Updates may come again whose answers were forgotten here: the status stream is read from its start.
             status_stream = self._author.stream(self._author.streams.configuration_status)
             await remove_checkpoints(transaction, status_stream, above_revision=NO_STREAM)
+        if inbox.last is not None:
+            raise _StreamWentBack
         return resumption.after
+
+
+def _first(failed: BaseExceptionGroup[CommitFailed]) -> CommitFailed:
+    error: BaseException = failed
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, CommitFailed)
+    return error

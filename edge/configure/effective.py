@@ -1,20 +1,17 @@
 """What is in force when the gateway starts: the stored updates, held against the site file as it is now."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from edge.configure.judge import Resolved, resolve
-from edge.configure.reading import Document, Update
-from edge.domain.author import encode_json
+from edge.configure.reading import Document
 from edge.domain.configuration import (
     Code,
     EffectiveConfiguration,
     Mistake,
     site_file_configuration,
 )
-from edge.domain.event import Json
 from edge.domain.settings import DeviceSettings
 from edge.storage.configurations import (
     MissingConfiguration,
@@ -70,34 +67,9 @@ def _laid_over(device: DeviceSettings, stored: StoredConfiguration | None) -> Re
     return Resolved(configuration=configuration, mistakes=resolved.mistakes)
 
 
-def stored_configuration(update: Update, *, now_ms: int) -> StoredConfiguration:
-    """Return what is kept of an update that comes into force."""
-    return StoredConfiguration(
-        device_id=update.device_id,
-        version=update.config_version,
-        update_event_id=update.event_id,
-        update_revision=update.revision,
-        correlation_id=update.correlation_id,
-        document=encode_json(_finite(update.document)),
-        applied_at_ms=now_ms,
-    )
-
-
 def _document(text: str) -> Document | None:
     try:
         document: object = json.loads(text)
     except ValueError:
         return None
     return document if isinstance(document, Mapping) else None
-
-
-def _finite(value: object) -> Json:
-    """Return JSON as it was read; what is not a number becomes null, which is as if it were absent."""
-    if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    assert isinstance(value, bool | int | float | str) or value is None
-    return value

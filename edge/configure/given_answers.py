@@ -6,29 +6,40 @@ from uuid import UUID
 
 import structlog
 
-from edge.configure.answer import ANSWER_BYTES_MAX, ANSWER_DEPTH_MAX, is_answer
-from edge.configure.judge import Outcome
+from edge.configure.case import Answers, history_item, stored_configuration
+from edge.configure.judge import Decision, Outcome, raised
+from edge.configure.reading import Unreadable, Update
 from edge.configure.subscription import Chunk, find_resumption
 from edge.contract.model import INTEGER_MAX
-from edge.domain.author import Author
-from edge.domain.configuration import Code, Stage
+from edge.domain.author import Author, Reference
+from edge.domain.configuration import Code, Stage, answer_event_id
 from edge.domain.event import EventType, RecordedEvent
 from edge.domain.event_store import NO_STREAM, CaughtUp, EventStore, StreamDeleted
+from edge.domain.facts import DeviceConfigurationRestored
 from edge.domain.foreign_json import read_object
 from edge.domain.identifier import IDENTIFIER_LENGTH_MAX
-from edge.storage.answers import add_answer
+from edge.storage.batch import OutboxTransaction
 from edge.storage.configurations import (
     DeviceVersions,
     MissingConfiguration,
+    add_answer,
+    append_history,
     find_missing,
     find_version,
     find_versions,
+    reposition_answer,
+    reposition_history,
+    save_configuration,
     save_missing,
     save_versions,
 )
 from edge.storage.database import Writer
 from edge.storage.outbox import Outbox
 from edge.storage.remembered import Checkpoint, add_checkpoint, load_checkpoints, remove_checkpoints
+
+# An answer holds at most judge.MISTAKES_MAX errors: 12 KiB. Its `errors` are objects in a list in an object.
+ANSWER_BYTES_MAX = 64 * 1024
+ANSWER_DEPTH_MAX = 8
 
 log = structlog.get_logger()
 
@@ -44,6 +55,18 @@ class GivenAnswer:
     # None where the update could not be read.
     device_id: str | None
     config_version: int | None
+
+
+def is_answer(event: RecordedEvent, update_event_id: UUID) -> bool:
+    """Whether a gateway wrote this event as its answer to an update: no other event has the answer's id.
+
+    An answer that was set aside and tried again has an id of its own, and tells the first one.
+    """
+    answer_id = answer_event_id(update_event_id)
+    if event.event_id == answer_id:
+        return True
+    metadata = read_object(event.metadata, bytes_max=ANSWER_BYTES_MAX, depth_max=ANSWER_DEPTH_MAX)
+    return metadata.get("retryOf") == str(answer_id)
 
 
 async def take_in_given_answers(event_store: EventStore, outbox: Outbox, author: Author) -> None:
@@ -163,3 +186,52 @@ def _integer(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 <= value <= INTEGER_MAX else None
+
+
+async def replay(
+    transaction: OutboxTransaction, update: Update | Unreadable, outcome: Outcome, answers: Answers
+) -> bool:
+    """Take in what an answered update did, if this database does not know: it is new, or an older copy.
+
+    Also of a device that there is not: a group may adopt it again, or the site file name it again. Returns whether a
+    configuration was restored.
+    """
+    await reposition_answer(transaction, update.event_id, update.revision)
+    if isinstance(update, Unreadable):
+        return False
+    known = await find_versions(transaction, update.device_id)
+    versions = raised(known, outcome, update.config_version)
+    if versions != known:
+        await save_versions(transaction, update.device_id, versions)
+    if not await reposition_history(transaction, update.event_id, update.revision):
+        decision = Decision(update=update, outcome=outcome)
+        await append_history(transaction, history_item(decision, (), now_ms=answers.author.clock.unix_ms()))
+    missing = await find_missing(transaction, update.device_id)
+    if missing is None or missing.update_event_id != update.event_id:
+        return False
+    await _restore(transaction, update, answers)
+    return True
+
+
+async def _restore(transaction: OutboxTransaction, update: Update, answers: Answers) -> None:
+    """Keep the configuration that the status stream says is in force; it is put into force once the stream is read."""
+    before, author = await find_version(transaction, update.device_id), answers.author
+    await save_configuration(transaction, stored_configuration(update, now_ms=author.clock.unix_ms()))
+    if answers.fleet.device(update.device_id) is not None:
+        fact = DeviceConfigurationRestored(
+            device_id=update.device_id,
+            update_event_id=update.event_id,
+            update_revision=update.revision,
+            config_version=update.config_version,
+            from_version=before,
+            reason="database_restored",
+        )
+        reference = Reference(config_version=update.config_version, causation_id=update.event_id)
+        transaction.append(author.control(fact, reference=reference))
+    log.warning(
+        "configuration_restored",
+        device_id=update.device_id,
+        config_version=update.config_version,
+        from_version=before,
+        update_revision=update.revision,
+    )

@@ -94,7 +94,7 @@ def judge(
             decisions.append(Decision(update=update, outcome=Outcome.REJECTED, mistakes=mistakes))
             continue
         if candidate is not None:
-            decisions.append(_superseded(candidate, by=update))
+            decisions.append(_superseded(candidate, by_version=update.config_version))
             versions = current
         current = raised(current, Outcome.APPLIED, update.config_version)
         configuration = replace(
@@ -122,8 +122,19 @@ def reject_unknown_device(update: Update) -> Decision:
     return Decision(update=update, outcome=Outcome.REJECTED, stage=Stage.READING, mistakes=(mistake,))
 
 
-def _superseded(decision: Decision, *, by: Update) -> Decision:
-    message = f"version {by.config_version} followed before this one could be applied"
+def overtaken(decision: Decision, known: DeviceVersions) -> Decision:
+    """Decide on an update that was valid when it was read: if its version is used up, a later one was decided since."""
+    is_stale = any(mistake.code is Code.STALE_VERSION for mistake in decision.mistakes)
+    return _superseded(decision, by_version=known.stale) if is_stale else decision
+
+
+def failed(decision: Decision, mistakes: tuple[Mistake, ...]) -> Decision:
+    """Decide on a valid update that its device did not take."""
+    return Decision(update=decision.update, outcome=Outcome.FAILED, stage=Stage.APPLICATION, mistakes=mistakes)
+
+
+def _superseded(decision: Decision, *, by_version: int) -> Decision:
+    message = f"version {by_version} followed before this one could be applied"
     mistake = Mistake(path="configVersion", code=Code.SUPERSEDED, message=message)
     return Decision(update=decision.update, outcome=Outcome.SUPERSEDED, mistakes=(mistake,))
 

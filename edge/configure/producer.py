@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from edge.configure.answer import ANSWER_BYTES_MAX, ANSWER_DEPTH_MAX, is_answer
+from edge.configure.given_answers import ANSWER_BYTES_MAX, ANSWER_DEPTH_MAX, is_answer
 from edge.configure.reading import Document, Unreadable, read_update
 from edge.contract.model import INTEGER_MAX, read_written
 from edge.domain.author import encode_json

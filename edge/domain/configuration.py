@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Protocol
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from edge.domain.json_form import JsonName, OpenList
 from edge.domain.reading import Value
@@ -149,8 +149,28 @@ class WriteFailed(Exception):  # noqa: N818 - names the situation
         self.may_have_arrived = may_have_arrived
 
 
+def answer_event_id(update_event_id: UUID) -> UUID:
+    """Return the answer's id: the same however often it is made, so that it is never in the stream twice."""
+    return uuid5(update_event_id, "answer")
+
+
+class ApplicationFailed(Exception):  # noqa: N818 - the vocabulary's word
+    """A device did not take its configuration. It has the former one, as far as anybody can tell."""
+
+    def __init__(self, *mistakes: Mistake) -> None:
+        super().__init__("; ".join(mistake.message for mistake in mistakes))
+        self.mistakes = mistakes
+
+
 class DeviceFleet(Protocol):
     """The devices as the configuration loop sees them; the collectors implement it."""
+
+    async def apply(self, configuration: EffectiveConfiguration) -> None:
+        """Bring what a device itself holds to a configuration, which is not in force yet.
+
+        May take as long as the device does. It is a state, not a command: after a restart it is applied again. Raises
+        ApplicationFailed.
+        """
 
     def configure(self, configuration: EffectiveConfiguration) -> None:
         """Put a configuration into force. The next poll uses it; a changed interval keeps the device's phase."""

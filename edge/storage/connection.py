@@ -7,13 +7,14 @@ transaction with its `user_version`.
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import aiosqlite
 
-from edge.storage.errors import DatabaseTooNew
+from edge.storage.errors import DatabaseTooNew, storage_error
 
 SqlValue: TypeAlias = int | float | str | bytes | None
 # The type of a column is the table's affair; the reader of a row knows it.
@@ -84,6 +85,18 @@ async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
             task.exception()
         raise cancelled
     return task.result()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn SQLite's errors into ours; a bug stays what it is and stops the daemon."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        translation = storage_error(error)
+        if translation is None:
+            raise
+        raise translation from error
 
 
 def migrations() -> dict[int, str]:

@@ -22,6 +22,7 @@ from edge.storage.connection import (
     connect_in_thread,
     migrate,
     migrations,
+    translated,
     uninterrupted,
 )
 from edge.storage.errors import (
@@ -31,7 +32,6 @@ from edge.storage.errors import (
     StateDirectoryLost,
     StorageError,
     primary_code,
-    translated,
 )
 from edge.storage.state_directory import FilePlace, held_directory
 

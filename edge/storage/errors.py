@@ -1,8 +1,6 @@
 """What can be wrong with the outbox's file, named by remedy."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 # SQLite's primary result codes for what passes: the disk is full, read-only, failing, or held by another program.
 _PASSING = frozenset(
@@ -75,15 +73,3 @@ def storage_error(error: sqlite3.Error) -> StorageError | None:
     if code in _PASSING:
         return CommitFailed(str(error), code=code)
     return None
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn SQLite's errors into ours; a bug stays what it is and stops the daemon."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        translation = storage_error(error)
-        if translation is None:
-            raise
-        raise translation from error

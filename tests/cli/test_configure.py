@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.cli import greenhouse_edge
-from edge.configure.answer import answer_event_id
+from edge.domain.configuration import answer_event_id
 from edge.domain.event import EventType, NewEvent
 from edge.domain.event_store import NO_STREAM
 from edge.domain.settings import EventStoreSettings

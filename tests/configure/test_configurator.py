@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from edge.configure.answer import answer_event_id
 from edge.domain.clock import rfc3339
+from edge.domain.configuration import answer_event_id
 from edge.domain.event import EventType
 from fakes.configure_world import (
     ANSWERS,

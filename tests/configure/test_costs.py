@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.configure import desk
+from edge.configure import inbox
 from edge.configure.reading import Unreadable, Update, read_update
 from edge.domain.event import RecordedEvent
 from edge.storage.connection import Connection
@@ -70,7 +70,7 @@ async def cost(directory: Path, devices: int, monkeypatch: pytest.MonkeyPatch, *
         world.directory = directory / f"second-{devices}"
     else:
         publish(world, devices)
-    monkeypatch.setattr(desk, "read_update", counted)
+    monkeypatch.setattr(inbox, "read_update", counted)
     async with world.started(connect=CountingConnect(count=count)) as gateway:
         await gateway.settle(100)
         assert len(await gateway.answers()) == (0 if is_lost else count.updates)

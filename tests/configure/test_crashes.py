@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from edge.domain.event import EventType
-from edge.storage.answers import load_pending
+from edge.storage.configurations import load_pending
 from edge.storage.remembered import load_checkpoints
 from fakes.configure_world import STATUS_STREAM, STREAM, Gateway, World, update, update_event
 from fakes.inline_sqlite import InlineConnect
@@ -61,13 +62,29 @@ def check(world: World, gateway: Gateway) -> None:
         assert configuration.version == max(applied, default=0)
 
 
-async def run_until_killed(world: World, killer: Killer, *, duration_s: float = 30.0, is_last: bool = False) -> None:
+def at_once(_device_id: str) -> float:
+    return 0.0
+
+
+async def run_until_killed(
+    world: World,
+    killer: Killer,
+    *,
+    duration_s: float = 30.0,
+    is_last: bool = False,
+    delay_s: Callable[[str], float] = at_once,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
     """Start the daemon; end it after a while if nothing kills it before. After the last run, look at everything."""
     try:
         async with world.started(connect=InlineConnect(before=killer)) as gateway:
+            gateway.fleet.delay_s = delay_s
             killer.is_armed = True
             task = asyncio.create_task(gateway.configurator.run())
-            await asyncio.wait([task], timeout=duration_s)
+            for _ in range(4):
+                await asyncio.wait([task], timeout=duration_s / 4)
+                if meanwhile is not None:
+                    meanwhile()
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
@@ -75,7 +92,7 @@ async def run_until_killed(world: World, killer: Killer, *, duration_s: float = 
                 await world.forward(gateway.outbox)
             if is_last:
                 check(world, gateway)
-    except Killed:
+    except* Killed:
         pass
 
 
@@ -87,7 +104,8 @@ def publish_some_of_everything(world: World) -> None:
     world.ask(3, {"pollIntervalS": 7}, basedOn=1)
 
 
-def test_killed_before_any_statement_every_update_is_answered_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("slow_s", [0.0, 10.0, 3600.0])
+def test_killed_before_any_statement_every_update_is_answered_once(tmp_path: Path, slow_s: float) -> None:
     async def main() -> None:
         template = World(tmp_path / "template")
         await run_until_killed(template, Killer(None))
@@ -97,7 +115,7 @@ def test_killed_before_any_statement_every_update_is_answered_once(tmp_path: Pat
             shutil.copytree(template.directory, world.directory)
             publish_some_of_everything(world)
             killer = Killer(statements)
-            await run_until_killed(world, killer)
+            await run_until_killed(world, killer, delay_s=lambda device_id: slow_s if device_id == "bench" else 0.0)
             await run_until_killed(world, Killer(None), is_last=True)
             if not killer.has_killed:
                 break
@@ -146,11 +164,15 @@ def lose_or_copy(directory: Path, copy: Path, chance: random.Random) -> None:
 def test_whatever_happens_every_update_is_answered_once(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
 
+    def delay_s(_device_id: str) -> float:
+        return chance.choice([0.0, 0.0, chance.uniform(0, 10), 3600.0])
+
     async def main() -> None:
         world = World(tmp_path / "state")
         for _ in range(8):
             happen(world, chance)
-            await run_until_killed(world, Killer(chance.choice([None, chance.randint(0, 120)])))
+            killer = Killer(chance.choice([None, chance.randint(0, 200)]))
+            await run_until_killed(world, killer, delay_s=delay_s, meanwhile=lambda: happen(world, chance))
             lose_or_copy(world.directory, tmp_path / "copy", chance)
         world.store.down = False
         await run_until_killed(world, Killer(None), duration_s=300, is_last=True)
@@ -158,7 +180,7 @@ def test_whatever_happens_every_update_is_answered_once(tmp_path: Path, seed: in
     run_virtual(main)
 
 
-def test_the_checkpoint_stays_before_the_first_update_without_an_answer(tmp_path: Path) -> None:
+def test_the_checkpoint_passes_an_update_without_an_answer_only_with_the_commit_that_keeps_it(tmp_path: Path) -> None:
     async def main() -> None:
         world = World(tmp_path)
         world.publish(update_event({}, event_type="SomethingElse"))
@@ -173,17 +195,17 @@ def test_the_checkpoint_stays_before_the_first_update_without_an_answer(tmp_path
         killing = InlineConnect()
         async with world.started(connect=killing) as gateway:
             killing.before = kill_at_the_first_application
-            with pytest.raises(Killed):
+            with pytest.raises(ExceptionGroup) as ended:
                 await gateway.configurator.run()
+            assert ended.group_contains(Killed)
         async with world.started() as gateway:
             waiting = await load_pending(gateway.outbox.database)
             assert [item.revision for item in waiting] == [1, 101], "the last valid one of each device survived"
-            [checkpoint] = await load_checkpoints(gateway.outbox.database, STREAM)
-            assert checkpoint == (0, world.store.events(STREAM)[0].event_id), "though a hundred were answered"
+            [newest, *_] = await load_checkpoints(gateway.outbox.database, STREAM)
+            assert newest == (101, world.store.events(STREAM)[101].event_id)
             await gateway.settle()
             assert len(await gateway.answers()) == 101
-            [newest, *_] = await load_checkpoints(gateway.outbox.database, STREAM)
-            assert newest.revision == 101
+            assert await load_pending(gateway.outbox.database) == []
 
     run_virtual(main)
 
@@ -201,8 +223,9 @@ def test_an_update_that_waited_is_answered_though_the_stream_was_truncated_meanw
 
         async with world.started(connect=killing) as gateway:
             killing.before = kill_at_the_first_application
-            with pytest.raises(Killed):
+            with pytest.raises(ExceptionGroup) as ended:
                 await gateway.configurator.run()
+            assert ended.group_contains(Killed)
         world.store.truncate(STREAM, 2)
         async with world.started() as gateway:
             await gateway.settle()

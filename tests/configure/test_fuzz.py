@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.configure.answer import answer_event_id
 from edge.configure.given_answers import read_given_answer
 from edge.configure.producer import Request, Streams, compose, read_answer, read_known
 from edge.configure.subscription import find_resumption
 from edge.contract.model import INTEGER_MAX
 from edge.contract.registry import MODELS
+from edge.domain.configuration import answer_event_id
 from edge.domain.event import EventType, NewEvent, RecordedEvent
 from edge.domain.foreign_json import JsonRefused, read_json, read_object
 from edge.storage.remembered import Checkpoint

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from edge.configure.answer import answer_event_id
 from edge.configure.configurator import FIRST_LOOK_S
 from edge.contract.registry import METADATA, MODELS
+from edge.domain.configuration import answer_event_id
 from edge.domain.event import EventType
 from fakes.configure_world import (
     ANSWERS,

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from edge.domain.event import EventType
-from edge.storage import answers
+from edge.storage import configurations
 from edge.storage.remembered import load_checkpoints
 from fakes.configure_world import ANSWERS, STATUS_STREAM, STREAM, World, update, update_event
 from fakes.event_store import FakeEventStore
@@ -185,7 +185,7 @@ def test_a_wrong_clock_makes_no_answer_forgotten(world: World, error_ms: int) ->
 def test_forgotten_answers_are_taken_from_the_status_stream_when_updates_come_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "REVISIONS_KEPT", 3)
+    monkeypatch.setattr(configurations, "REVISIONS_KEPT", 3)
 
     async def main() -> None:
         world.ask(1)
@@ -214,7 +214,7 @@ def test_forgotten_answers_are_taken_from_the_status_stream_when_updates_come_ag
 def test_the_answers_that_are_kept_do_not_grow_with_the_stream_while_the_gateway_runs(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "REVISIONS_KEPT", 50)
+    monkeypatch.setattr(configurations, "REVISIONS_KEPT", 50)
 
     async def main() -> None:
         async with world.started() as gateway:
@@ -231,7 +231,7 @@ def test_the_answers_that_are_kept_do_not_grow_with_the_stream_while_the_gateway
 
 
 def test_an_answer_is_kept_for_where_its_update_stands_now(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "REVISIONS_KEPT", 5)
+    monkeypatch.setattr(configurations, "REVISIONS_KEPT", 5)
 
     async def main() -> None:
         event = update_event(update(1))

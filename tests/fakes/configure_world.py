@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from edge.configure.adopt import restore_adopted
 from edge.configure.configurator import Configurator
 from edge.configure.effective import load_effective
 from edge.domain.author import Author
-from edge.domain.configuration import EffectiveConfiguration
+from edge.domain.configuration import ApplicationFailed, EffectiveConfiguration, Mistake
 from edge.domain.event import EventType, NewEvent
 from edge.domain.quantity import IDENTITY
 from edge.domain.settable import Limits
@@ -108,6 +108,24 @@ class FakeFleet:
         self._devices = {device.id: device for device in settings.devices()}
         self.in_force = dict(configurations)
         self.configured: list[EffectiveConfiguration] = []
+        # How long a device takes to be brought to a configuration, in seconds; those that refuse.
+        self.delay_s: Callable[[str], float] = lambda _device_id: 0.0
+        self.refusing: dict[str, Mistake] = {}
+        self.applied: list[EffectiveConfiguration] = []
+        self.applying: set[str] = set()
+
+    async def apply(self, configuration: EffectiveConfiguration) -> None:
+        device_id = configuration.device_id
+        assert device_id not in self.applying, "one at a time"
+        self.applying.add(device_id)
+        try:
+            if delay_s := self.delay_s(device_id):
+                await asyncio.sleep(delay_s)
+        finally:
+            self.applying.remove(device_id)
+        if device_id in self.refusing:
+            raise ApplicationFailed(self.refusing[device_id])
+        self.applied.append(configuration)
 
     def configure(self, configuration: EffectiveConfiguration) -> None:
         self.configured.append(configuration)
