@@ -1,8 +1,9 @@
 """What a driver is. Public API: third parties implement these protocols and register an entry point.
 
 A driver moves bytes for one connection (a wire, host or broker) and knows the devices behind it. The collector owns it:
-one task calls it, never two at a time, and never cancels a poll half-way but at shutdown. A driver has no schedule, no
-back-off and no retries of its own: `open` once, `poll` or `receive`, and one of four errors when something is wrong.
+one task calls it, never two at a time, and never cancels a poll half-way but at a stop, of the gateway or of the
+connection. A driver has no schedule, no back-off and no retries of its own: `open` once, `poll` or `receive`, and one of
+four errors when something is wrong (a fifth, when a value is written that cannot be).
 Anything else that it raises, SystemExit included, is a bug; the collector logs it with its traceback and backs off.
 (Only a task of its own must not raise SystemExit or KeyboardInterrupt: asyncio ends the program for these.)
 Every field of what it gives is checked, see `Sample.check`: another type than the declared one is a bug of the same kind.
@@ -77,7 +78,8 @@ class PolledDriver(Protocol):
         """Open the transport for the length of the context.
 
         Raises ConnectionLost when it cannot be opened. Entered again after each loss, on the same object. When the gateway
-        stops, a driver has two seconds to end its call and close; what it waits for then is cancelled.
+        or the connection stops, a driver has two seconds to end its call and close; what it waits for then is cancelled.
+        A connection that is started again may have another driver object: it must find the transport free.
         """
 
     async def poll(self, device_id: str) -> Sample:
@@ -105,8 +107,8 @@ class WritingDriver(Protocol):
         reads the point and asks again. A value is a state, so writing it twice does no harm.
 
         Called between polls by the task that polls, so never two calls at a time. Bounded in time as `poll` is. Once
-        begun it is finished, even when nobody waits for it any more; only the gateway's stop cancels it, and then the
-        device has the value or not, and the transport must be usable or closed.
+        begun it is finished, even when nobody waits for it any more; only a stop, of the gateway or of the connection,
+        cancels it, and then the device has the value or not, and the transport must be usable or closed.
         """
 
 
