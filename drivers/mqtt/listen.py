@@ -81,8 +81,8 @@ async def listen(
 
 
 def steps_of(seconds: float) -> int:
-    """Return how many seconds `overhear` is at it, each with what came in it."""
-    return math.ceil(seconds / STEP_S)
+    """Return how many times `overhear` gives something: after each second, and at the end."""
+    return math.ceil(seconds / STEP_S) + 1
 
 
 async def overhear(
@@ -101,7 +101,7 @@ async def overhear(
 
     gathering = asyncio.create_task(gather(), name="listen at the broker")
     try:
-        for _ in range(steps_of(seconds)):
+        for _ in range(steps_of(seconds) - 1):
             await asyncio.wait({gathering}, timeout=STEP_S)
             news, messages[:] = messages[:], []
             yield news

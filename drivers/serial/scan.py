@@ -54,7 +54,8 @@ def scan(connection: ConnectionSettings, wishes: Wishes) -> Search:
     return Search(
         rows_are="lines",
         effort=f"listened for up to {wishes.seconds:g} s",
-        steps=steps_of(wishes.seconds),
+        # And what is left at the end.
+        steps=steps_of(wishes.seconds) + 1,
         run=lambda context: _heard(connection, context, wishes.seconds),
     )
 

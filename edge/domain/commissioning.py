@@ -84,7 +84,7 @@ class Search:
     # What is found ("units"), and what is done for it ("247 asked").
     rows_are: str
     effort: str
-    # How many times `run` yields: the length of the progress bar.
+    # How many times `run` yields, at most: the length of the progress bar.
     steps: int
     # Yields, after each step, what it found. Raises any DriverError; it is closed if the person stops.
     run: Callable[["DriverContext"], AsyncGenerator[Sequence[Found], None]]

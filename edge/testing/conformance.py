@@ -24,6 +24,7 @@ from unittest import SkipTest
 
 from drivers import usable
 from edge.domain.by_hand import Given, Undecodable
+from edge.domain.commissioning import Wishes
 from edge.domain.driver import (
     ConnectionLost,
     Driver,
@@ -48,6 +49,8 @@ REOPEN_S = 0.05
 BLOCKING_S_MAX = 0.5
 # A call is cancelled after so many turns of the loop.
 TURNS = (0, 1, 2, 3, 4, 6, 8, 16, 32, 64, 128, 256, 512, 1024)
+# A search of the first units of a bus, or that listens for a moment.
+_BRIEFLY = Wishes(units=(1, 2), timeout_ms=200, seconds=0.5)
 _PYTHON_TYPES = {ValueType.NUMBER: (float, int), ValueType.BOOLEAN: (bool,), ValueType.TEXT: (str,)}
 _OTHER_UNIT = Conversion(factor=2.0, offset=1.0)
 
@@ -171,6 +174,18 @@ class DriverConformance:
             with suppress(Undecodable):
                 for sample in () if self.kind.decode is None else self.kind.decode(device, given):
                     must_hold(sample, device)
+
+    @claim
+    async def test_a_search_takes_no_more_steps_than_it_says(self) -> None:
+        if self.kind.scan is None:
+            return
+        connection = self.connection()
+        known = {"", *(device.id for device in connection.devices)}
+        search = self.kind.scan(connection, _BRIEFLY)
+        steps = [list(rows) async for rows in search.run(self.context())]
+        must(len(steps) <= search.steps, f"the search has {search.steps} steps, and yields {len(steps)} times")
+        strange = [row.device_id for rows in steps for row in rows if row.device_id not in known]
+        must(not strange, f"the search names devices that are not there: {strange}")
 
     @claim
     async def test_a_transport_that_is_away_is_a_lost_connection(self) -> None:

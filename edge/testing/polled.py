@@ -36,8 +36,7 @@ class PolledDriverConformance(DriverConformance):
         driver = self.polled()
         async with driver.open():
             for device in 3 * self.connection().devices:
-                sample = await driver.poll(device.id)
-                must_hold(sample, device)
+                sample = await self.sampled(driver, device)
                 self.must_be_true(sample)
                 qualities = {reading.quality for reading in sample.readings.values()}
                 must(Quality.GOOD in qualities, f"{device.id} is well, and not one of its readings is good: {sample}")
@@ -76,8 +75,7 @@ class PolledDriverConformance(DriverConformance):
         first = self.connection().devices[0]
         await self.fail_sensor(first.id)
         async with driver.open():
-            sample = await driver.poll(first.id)
-            must_hold(sample, first)
+            sample = await self.sampled(driver, first)
             qualities = {reading.quality for reading in sample.readings.values()}
             must(Quality.BAD in qualities, f"the sensor does not work, and no reading is bad: {sample}")
             await self.mend()

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from edge.domain.by_hand import Given, Undecodable, line_of
+from edge.domain.commissioning import Found, Search, Wishes
 from edge.domain.driver import (
     ConnectionLost,
     DeviceUnreachable,
@@ -229,35 +230,53 @@ class PushedOnBus(OnBus):
             raise RuntimeError("the socket is closed")
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What the kind of both offers on a first day."""
+
+    bus: Bus
+
+    def decode(self, device: DeviceSettings, given: Given) -> Sequence[Sample]:
+        is_strange = self.bus.mood == "decodes what it does not know"
+        if given.line is None and not is_strange:
+            raise Undecodable("a --line")
+        try:
+            value = float(line_of(given.line or "0"))
+        except ValueError as error:
+            raise Undecodable("no number") from error
+        reading = Reading(value=value, unit=None if is_strange else "Cel")
+        return [Sample(device_id=device.id, readings={"air_temperature": reading})]
+
+    def scan(self, connection: ConnectionSettings, _wishes: Wishes) -> Search:
+        async def run(_context: DriverContext) -> AsyncGenerator[Sequence[Found], None]:
+            for device in connection.devices:
+                name = "hot" if self.bus.mood == "finds a device that is not there" else device.id
+                yield [Found(name=device.id, answer="here", device_id=name)]
+
+        steps = 1 if self.bus.mood == "searches longer than it says" else len(connection.devices)
+        return Search(rows_are="devices", effort="asked", steps=steps, run=run)
+
+    def cautions(self, _connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
+        yield "hot" if self.bus.mood == "warns of a device that is not there" else "warm", "is warm"
+
+
 def kind_of(bus: Bus, driver: type[PolledOnBus | PushedOnBus]) -> DriverKind:
     """Make the kind of one of the two drivers on this bus."""
 
     def create(connection: ConnectionSettings, _context: DriverContext) -> Driver:
         return driver(connection, bus)
 
-    def decode(device: DeviceSettings, given: Given) -> Sequence[Sample]:
-        if given.line is None and bus.mood != "decodes what it does not know":
-            raise Undecodable("a --line")
-        try:
-            return [Sample(device_id=device.id, readings={"air_temperature": read(given.line or "0")})]
-        except ValueError as error:
-            raise Undecodable("no number") from error
-
-    def read(text: str) -> Reading:
-        return Reading(value=float(line_of(text)), unit=None if "does not know" in bus.mood else "Cel")
-
-    def cautions(_connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
-        yield "hot" if bus.mood == "warns of a device that is not there" else "warm", "is warm"
-
+    hooks = Hooks(bus)
     return DriverKind(
-        name="sad" if bus.mood == "has two names" else "moody",
+        name="moody",
         title="A bus",
         connection_options=Nothing,
         device_options=Nothing,
         point_options=Nothing,
         create=create,
-        decode=decode,
-        cautions=cautions,
+        scan=hooks.scan,
+        decode=hooks.decode,
+        cautions=hooks.cautions,
         max_silence_s=60.0 if (driver is PushedOnBus) != (bus.mood == "is taken for the other kind") else None,
         api=2 if bus.mood == "is for another gateway" else 1,
     )

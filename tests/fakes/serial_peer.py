@@ -50,6 +50,10 @@ class SerialPeer:
         self._received = b""
         asyncio.get_running_loop().add_reader(ours, self._read, ours)
 
+    @property
+    def is_plugged(self) -> bool:
+        return self._ends is not None
+
     def unplug(self) -> None:
         if self._ends is not None:
             asyncio.get_running_loop().remove_reader(self._ends[0])

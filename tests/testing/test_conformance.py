@@ -105,6 +105,12 @@ BOTH = [
     ("looks at the bus when it is made", "a_driver_is_made_without_its_devices", "there is no bus"),
     ("warns of a device that is not there", "what_is_said_of_a_connection_names_its_devices", "hot"),
     ("decodes what it does not know", "what_cannot_be_decoded_is_refused", "its point has the unit 'Cel'"),
+    ("searches longer than it says", "a_search_takes_no_more_steps_than_it_says", "has 1 steps, and yields 2 times"),
+    (
+        "finds a device that is not there",
+        "a_search_takes_no_more_steps_than_it_says",
+        "that are not there: .'hot', 'hot'",
+    ),
     ("raises what the system raised", "a_transport_that_is_away_is_a_lost_connection", "/dev/bus"),
     ("closes a moment later", "what_is_closed_is_free_to_be_opened", "the bus is away"),
     ("keeps the port when it is cancelled", "a_cancelled_opening_can_be_tried_again", "the bus is away"),
