@@ -40,7 +40,7 @@ from edge.storage.configurations import (
     save_configuration,
     save_versions,
 )
-from edge.storage.database import Reader, Writer
+from edge.storage.database import OpenTransaction, Reader
 from edge.storage.outbox import Outbox
 from edge.storage.remembered import Checkpoint, add_checkpoint
 
@@ -100,12 +100,12 @@ class Unanswered:
             self._open[event.event_id] = _Open(event=event, before=self.last)
         self.last = Checkpoint(event.revision, event.event_id)
 
-    async def remove(self, transaction: Writer, event_id: UUID) -> None:
+    async def remove(self, transaction: OpenTransaction, event_id: UUID) -> None:
         """Let go of an update, within the transaction that holds its answer."""
         await remove_pending(transaction, event_id)
         self._open.pop(event_id, None)
 
-    async def save(self, transaction: Writer, *, before_revision: int | None = None) -> None:
+    async def save(self, transaction: OpenTransaction, *, before_revision: int | None = None) -> None:
         """Move the checkpoint as far as it may go; what stands before a revision (None: everything) is kept as pending.
 
         So an update that takes long holds up the checkpoint until a later one is answered, and one that is answered at

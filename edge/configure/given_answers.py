@@ -33,7 +33,7 @@ from edge.storage.configurations import (
     save_missing,
     save_versions,
 )
-from edge.storage.database import Writer
+from edge.storage.database import OpenTransaction
 from edge.storage.outbox import Outbox
 from edge.storage.remembered import Checkpoint, add_checkpoint, load_checkpoints, remove_checkpoints
 
@@ -112,7 +112,7 @@ async def _take_in_events(outbox: Outbox, author: Author, stream: str, events: S
         await add_checkpoint(transaction, stream, Checkpoint(events[-1].revision, events[-1].event_id))
 
 
-async def _take_in(transaction: Writer, given: GivenAnswer, answer_event_id: UUID, *, now_ms: int) -> None:
+async def _take_in(transaction: OpenTransaction, given: GivenAnswer, answer_event_id: UUID, *, now_ms: int) -> None:
     await add_answer(
         transaction,
         update_event_id=given.update_event_id,
@@ -130,7 +130,7 @@ async def _take_in(transaction: Writer, given: GivenAnswer, answer_event_id: UUI
         )
 
 
-async def _look_for(transaction: Writer, applied: MissingConfiguration) -> None:
+async def _look_for(transaction: OpenTransaction, applied: MissingConfiguration) -> None:
     """Have a configuration that was applied looked for on the configuration stream, unless this file knows it."""
     missing = await find_missing(transaction, applied.device_id)
     known = await find_version(transaction, applied.device_id) if missing is None else missing.version

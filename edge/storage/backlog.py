@@ -16,7 +16,7 @@ import structlog
 
 from edge.storage import sql
 from edge.storage.connection import Row
-from edge.storage.database import Reader, Writer
+from edge.storage.database import OpenTransaction, Reader
 from edge.storage.entries import Block, Entry, Keyed, Page, control_entry, decode_block
 from edge.storage.errors import BlockDamaged
 
@@ -279,7 +279,7 @@ class Quarantined(NamedTuple):
     quarantined_at_ms: int
 
 
-async def add_quarantined(transaction: Writer, entry: Entry, *, reason: str, now_ms: int) -> bool:
+async def add_quarantined(transaction: OpenTransaction, entry: Entry, *, reason: str, now_ms: int) -> bool:
     """Set an entry aside. False: it was set aside already."""
     if await transaction.fetch_one(sql.IS_QUARANTINED, (entry.position,)) is not None:
         return False

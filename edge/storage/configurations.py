@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from edge.storage.connection import Row
-from edge.storage.database import Reader, Writer
+from edge.storage.database import OpenTransaction, Reader
 
 # `configuration history` and the charts' marks want years, and a busy site has ten updates a day; a box that is fed
 # junk once a second must not fill its disk with the answers' history.
@@ -85,7 +85,7 @@ async def load_configurations(reader: Reader) -> dict[str, StoredConfiguration]:
     return {stored.device_id: stored for stored in map(_stored, rows)}
 
 
-async def save_configuration(transaction: Writer, configuration: StoredConfiguration) -> None:
+async def save_configuration(transaction: OpenTransaction, configuration: StoredConfiguration) -> None:
     """Put a device's configuration in the place of the one before; an older one is not missing any more."""
     await transaction.execute(
         "REPLACE INTO configurations (device_id, version, update_event_id, update_revision, correlation_id, document,"
@@ -118,7 +118,7 @@ async def load_missing(reader: Reader) -> dict[str, MissingConfiguration]:
     return {missing.device_id: missing for missing in map(_missing, rows)}
 
 
-async def save_missing(transaction: Writer, missing: MissingConfiguration) -> None:
+async def save_missing(transaction: OpenTransaction, missing: MissingConfiguration) -> None:
     """Write down what is to be looked for, in the place of an older version."""
     await transaction.execute(
         "REPLACE INTO missing_configurations (device_id, version, update_event_id) VALUES (?, ?, ?)",
@@ -134,7 +134,7 @@ async def find_versions(reader: Reader, device_id: str) -> DeviceVersions:
     return DeviceVersions() if row is None else DeviceVersions(stale=row[0], base=row[1])
 
 
-async def save_versions(transaction: Writer, device_id: str, versions: DeviceVersions) -> None:
+async def save_versions(transaction: OpenTransaction, device_id: str, versions: DeviceVersions) -> None:
     """Put a device's versions in the place of those before."""
     await transaction.execute(
         "REPLACE INTO device_versions (device_id, stale_version, base_version) VALUES (?, ?, ?)",
@@ -142,7 +142,7 @@ async def save_versions(transaction: Writer, device_id: str, versions: DeviceVer
     )
 
 
-async def append_history(transaction: Writer, item: HistoryItem) -> None:
+async def append_history(transaction: OpenTransaction, item: HistoryItem) -> None:
     """Write down what became of an update; the oldest items go when there are too many."""
     await transaction.execute(
         "INSERT INTO configuration_history (device_id, version, outcome, update_event_id, update_revision,"
@@ -163,7 +163,7 @@ async def append_history(transaction: Writer, item: HistoryItem) -> None:
     )
 
 
-async def reposition_history(transaction: Writer, update_event_id: UUID, revision: int) -> bool:
+async def reposition_history(transaction: OpenTransaction, update_event_id: UUID, revision: int) -> bool:
     """Write down where an update stands now; False if the history does not know it."""
     found = await transaction.fetch_one(
         "SELECT 1 FROM configuration_history WHERE update_event_id = ?", (update_event_id.bytes,)
@@ -175,7 +175,7 @@ async def reposition_history(transaction: Writer, update_event_id: UUID, revisio
     return found is not None
 
 
-async def forget_revisions(transaction: Writer, *, above_revision: int, valid_outcomes: Sequence[str]) -> None:
+async def forget_revisions(transaction: OpenTransaction, *, above_revision: int, valid_outcomes: Sequence[str]) -> None:
     """Take in that the configuration stream went back: updates above a revision are not on it any more.
 
     What was valid among them stays in force and its versions stay used. But a producer that reads the stream cannot base an
@@ -277,7 +277,7 @@ async def find_outcome(reader: Reader, update_event_id: UUID) -> str | None:
 
 
 async def add_answer(
-    transaction: Writer,
+    transaction: OpenTransaction,
     *,
     update_event_id: UUID,
     update_revision: int,
@@ -293,7 +293,7 @@ async def add_answer(
     )
 
 
-async def reposition_answer(transaction: Writer, update_event_id: UUID, revision: int) -> None:
+async def reposition_answer(transaction: OpenTransaction, update_event_id: UUID, revision: int) -> None:
     """Write down where an answered update stands now."""
     await transaction.execute(
         "UPDATE answers SET update_revision = ? WHERE update_event_id = ? AND update_revision <> ?",
@@ -301,12 +301,12 @@ async def reposition_answer(transaction: Writer, update_event_id: UUID, revision
     )
 
 
-async def remove_old_answers(transaction: Writer, *, checkpoint_revision: int) -> None:
+async def remove_old_answers(transaction: OpenTransaction, *, checkpoint_revision: int) -> None:
     """Forget the answers to updates far below the checkpoint: a stream that still holds it is read from there on."""
     await transaction.execute("DELETE FROM answers WHERE update_revision <= ?", (checkpoint_revision - REVISIONS_KEPT,))
 
 
-async def add_pending(transaction: Writer, update: PendingUpdate) -> None:
+async def add_pending(transaction: OpenTransaction, update: PendingUpdate) -> None:
     """Keep an update until it is answered; one already kept stays as it is."""
     await transaction.execute(
         "INSERT OR IGNORE INTO pending_updates (event_id, revision, type, data, metadata, read_at_ms)"
@@ -315,7 +315,7 @@ async def add_pending(transaction: Writer, update: PendingUpdate) -> None:
     )
 
 
-async def remove_pending(transaction: Writer, update_event_id: UUID) -> None:
+async def remove_pending(transaction: OpenTransaction, update_event_id: UUID) -> None:
     """Let go of an update that is answered."""
     await transaction.execute("DELETE FROM pending_updates WHERE event_id = ?", (update_event_id.bytes,))
 
@@ -338,6 +338,6 @@ async def load_pending(reader: Reader) -> list[PendingUpdate]:
     ]
 
 
-async def remove_pending_above(transaction: Writer, revision: int) -> None:
+async def remove_pending_above(transaction: OpenTransaction, revision: int) -> None:
     """Drop updates that the stream holds no more, because it went back."""
     await transaction.execute("DELETE FROM pending_updates WHERE revision > ?", (revision,))

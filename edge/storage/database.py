@@ -72,7 +72,7 @@ class Reader(Protocol):
         """Run a query; its first row, or None."""
 
 
-class Writer(Reader, Protocol):
+class OpenTransaction(Reader, Protocol):
     """A transaction that is under way."""
 
     async def execute(self, sql: str, parameters: Sequence[SqlValue] = ()) -> None:

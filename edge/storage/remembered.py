@@ -10,7 +10,7 @@ from uuid import UUID
 from edge.domain.alarm import AlarmIdentity, OpenAlarm
 from edge.domain.event import Draft, EventType
 from edge.storage.connection import Row
-from edge.storage.database import Reader, Statement, Writer
+from edge.storage.database import OpenTransaction, Reader, Statement
 
 ALARM_TYPES = frozenset({EventType.ALARM_RAISED, EventType.ALARM_CLEARED})
 
@@ -143,7 +143,9 @@ async def find_description(reader: Reader, device_id: str) -> Description | None
     return None if row is None else Description(*row)
 
 
-async def save_description(transaction: Writer, device_id: str, description: Description, *, now_ms: int) -> None:
+async def save_description(
+    transaction: OpenTransaction, device_id: str, description: Description, *, now_ms: int
+) -> None:
     """Put a device's description in the place of the one before."""
     await transaction.execute(
         "REPLACE INTO descriptions (device_id, digest, body, described_at_ms) VALUES (?, ?, ?, ?)",
@@ -151,7 +153,7 @@ async def save_description(transaction: Writer, device_id: str, description: Des
     )
 
 
-async def remove_description(transaction: Writer, device_id: str) -> None:
+async def remove_description(transaction: OpenTransaction, device_id: str) -> None:
     """Forget a device that was retired."""
     await transaction.execute("DELETE FROM descriptions WHERE device_id = ?", (device_id,))
 
@@ -172,7 +174,7 @@ async def load_adopted(reader: Reader) -> list[AdoptedName]:
     return [AdoptedName(*row) for row in rows]
 
 
-async def save_adopted(transaction: Writer, adopted: AdoptedName, *, now_ms: int) -> None:
+async def save_adopted(transaction: OpenTransaction, adopted: AdoptedName, *, now_ms: int) -> None:
     """Remember a name, in the transaction that describes its device. One that is known stays as it was."""
     await transaction.execute(
         "INSERT OR IGNORE INTO adopted_devices (connection_id, group_id, name, adopted_at_ms) VALUES (?, ?, ?, ?)",
@@ -180,7 +182,7 @@ async def save_adopted(transaction: Writer, adopted: AdoptedName, *, now_ms: int
     )
 
 
-async def remove_adopted(transaction: Writer, adopted: AdoptedName) -> None:
+async def remove_adopted(transaction: OpenTransaction, adopted: AdoptedName) -> None:
     """Forget a name."""
     await transaction.execute(
         "DELETE FROM adopted_devices WHERE connection_id = ? AND group_id = ? AND name = ?", tuple(adopted)
@@ -194,7 +196,7 @@ class Checkpoint(NamedTuple):
     event_id: UUID
 
 
-async def add_checkpoint(transaction: Writer, stream: str, checkpoint: Checkpoint) -> None:
+async def add_checkpoint(transaction: OpenTransaction, stream: str, checkpoint: Checkpoint) -> None:
     """Remember another pair; the oldest go."""
     await transaction.execute(
         "REPLACE INTO checkpoints (stream, revision, event_id) VALUES (?, ?, ?)",
@@ -215,6 +217,6 @@ async def load_checkpoints(reader: Reader, stream: str, *, limit: int = CHECKPOI
     return [Checkpoint(revision, UUID(bytes=event_id)) for revision, event_id in rows]
 
 
-async def remove_checkpoints(transaction: Writer, stream: str, *, above_revision: int) -> None:
+async def remove_checkpoints(transaction: OpenTransaction, stream: str, *, above_revision: int) -> None:
     """Forget pairs that no longer match, because the stream went back."""
     await transaction.execute("DELETE FROM checkpoints WHERE stream = ? AND revision > ?", (stream, above_revision))

@@ -32,7 +32,7 @@ from edge.storage.configurations import (
     save_missing,
     save_versions,
 )
-from edge.storage.database import Database, Writer, open_database
+from edge.storage.database import Database, OpenTransaction, open_database
 
 STORED = StoredConfiguration(
     device_id="d1",
@@ -114,7 +114,7 @@ UPDATE = PendingUpdate(
 )
 
 
-async def answer(transaction: Writer, update: int, *, revision: int, answer_id: int = 9) -> None:
+async def answer(transaction: OpenTransaction, update: int, *, revision: int, answer_id: int = 9) -> None:
     await add_answer(
         transaction,
         update_event_id=UUID(int=update),
