@@ -77,7 +77,9 @@ def configure(  # noqa: PLR0917 - click's signature
     settings, store, credential = _load(site_file, uri, credentials_dir)
     device = _device(settings, device_id)
     edits = _edits(device, assignments, removals, document_file)
-    request = _request(device, edits, _remarks(changed_by, reason, valid_until))
+    if settings.site.require_reason and not reason:
+        raise click.UsageError("this site demands --reason")
+    request = _request(device, edits, _remarks(settings, changed_by, reason, valid_until))
     asked, answer = _carried_out(_ask(store, credential, settings, request, timeout_s=None if dry_run else timeout_s))
     if dry_run:
         sys.exit(_tell_draft(asked, device, as_json=as_json))
@@ -154,7 +156,9 @@ def _document(file: TextIO) -> "Document":
     return document
 
 
-def _remarks(changed_by: str | None, reason: str | None, valid_until: str | None) -> "dict[str, Json]":
+def _remarks(
+    settings: "Settings", changed_by: str | None, reason: str | None, valid_until: str | None
+) -> "dict[str, Json]":
     from edge.domain.clock import unix_ms_of
 
     if valid_until is not None:
@@ -163,6 +167,7 @@ def _remarks(changed_by: str | None, reason: str | None, valid_until: str | None
         except ValueError as error:
             raise click.UsageError(f"--valid-until: {error}; write 2026-11-23T12:00:00+01:00") from error
     remarks = {
+        "gatewayId": settings.gateway_id,
         "validUntil": valid_until,
         "changedBy": changed_by or f"{_user()}@{socket.gethostname()}",
         "reason": reason,

@@ -8,7 +8,17 @@ from uuid import UUID
 import structlog
 
 from edge.configure.announce import Announcer
-from edge.configure.judge import Decision, Outcome, Verdict, failed, judge, overtaken, raised, reject_unknown_device
+from edge.configure.judge import (
+    Decision,
+    Demands,
+    Outcome,
+    Verdict,
+    failed,
+    judge,
+    overtaken,
+    raised,
+    reject_unknown_device,
+)
 from edge.configure.reading import Unreadable, Update
 from edge.domain.author import Author, Reference, encode_json
 from edge.domain.clock import Clock
@@ -131,6 +141,7 @@ class Answers:
     author: Author
     fleet: DeviceFleet
     announcer: Announcer
+    demands: Demands
     unanswered: Unanswered
 
     async def write(self, transaction: OutboxTransaction, decision: Decision) -> None:
@@ -252,7 +263,8 @@ class Case:
     def _judged(self, updates: Sequence[Update], known: DeviceVersions, *, is_final: bool) -> Verdict:
         device = self._answers.fleet.device(self.device_id)
         assert device is not None, "asked for just before"
-        return judge(updates, device, known, now_ms=self._answers.author.clock.unix_ms(), is_final=is_final)
+        now_ms, demands = self._answers.author.clock.unix_ms(), self._answers.demands
+        return judge(updates, device, known, now_ms=now_ms, is_final=is_final, demands=demands)
 
 
 def stored_configuration(update: Update, *, now_ms: int) -> StoredConfiguration:

@@ -11,7 +11,7 @@ from edge.configure.case import Answers, Unanswered
 from edge.configure.following import Following, FollowingStatus
 from edge.configure.given_answers import take_in_given_answers
 from edge.configure.inbox import Inbox
-from edge.configure.judge import Outcome
+from edge.configure.judge import Demands, Outcome
 from edge.configure.subscription import Chunk, find_resumption
 from edge.domain.author import Author
 from edge.domain.configuration import DeviceFleet
@@ -51,6 +51,7 @@ class Configurator:
         outbox: Outbox,
         fleet: DeviceFleet,
         author: Author,
+        is_reason_required: bool,
         chance: Callable[[], float],
         on_reached: Callable[[], None],
         on_lost: Callable[[], None],
@@ -63,6 +64,7 @@ class Configurator:
         self._on_reached = on_reached
         self._on_lost = on_lost
         self._announcer = Announcer(outbox=outbox, author=author, fleet=fleet)
+        self._demands = Demands(gateway_id=author.gateway_id, is_reason_required=is_reason_required)
         self._stream = author.stream(author.streams.configuration)
         self._following = Following(outbox=outbox, author=author, chance=chance)
         self._has_looked = asyncio.Event()
@@ -107,6 +109,7 @@ class Configurator:
                 author=self._author,
                 fleet=self._fleet,
                 announcer=self._announcer,
+                demands=self._demands,
                 unanswered=Unanswered(self._stream, clock=self._author.clock),
             )
             inbox = Inbox(answers, tasks, on_settled=self._has_looked.set)

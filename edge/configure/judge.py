@@ -75,8 +75,27 @@ def raised(versions: DeviceVersions, outcome: Outcome, version: int) -> DeviceVe
     return DeviceVersions(stale=stale, base=versions.base if outcome is Outcome.FAILED else max(versions.base, version))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What a site asks of every update beside its configuration."""
+
+    # None = an update that names any gateway is taken.
+    gateway_id: str | None = None
+    # Whether `changedBy` and `reason` must be told.
+    is_reason_required: bool = False
+
+
+NO_DEMANDS = Demands()
+
+
 def judge(
-    updates: Iterable[Update], device: DeviceSettings, versions: DeviceVersions, *, now_ms: int, is_final: bool
+    updates: Iterable[Update],
+    device: DeviceSettings,
+    versions: DeviceVersions,
+    *,
+    now_ms: int,
+    is_final: bool,
+    demands: Demands = NO_DEMANDS,
 ) -> Verdict:
     """Judge updates of one device in the order of the stream.
 
@@ -89,7 +108,7 @@ def judge(
     current = versions
     for update in updates:
         resolved = resolve(update.document, device)
-        mistakes = (*_untimely(update, current, now_ms), *resolved.mistakes)
+        mistakes = (*_lacking(update, demands), *_untimely(update, current, now_ms), *resolved.mistakes)
         if mistakes:
             decisions.append(Decision(update=update, outcome=Outcome.REJECTED, mistakes=mistakes))
             continue
@@ -137,6 +156,17 @@ def _superseded(decision: Decision, *, by_version: int) -> Decision:
     message = f"version {by_version} followed before this one could be applied"
     mistake = Mistake(path="configVersion", code=Code.SUPERSEDED, message=message)
     return Decision(update=decision.update, outcome=Outcome.SUPERSEDED, mistakes=(mistake,))
+
+
+def _lacking(update: Update, demands: Demands) -> Iterable[Mistake]:
+    named, own = update.gateway_id, demands.gateway_id
+    if named is not None and own is not None and named != own:
+        message = f"gatewayId is {named}; this gateway is {own}"
+        yield Mistake(path="gatewayId", code=Code.OTHER_GATEWAY, message=message)
+    told = {"changedBy": update.changed_by, "reason": update.reason} if demands.is_reason_required else {}
+    for key, text in told.items():
+        if text is None or not text.strip():
+            yield Mistake(path=key, code=Code.MISSING, message=f"{key} is missing; this site demands it")
 
 
 def _untimely(update: Update, versions: DeviceVersions, now_ms: int) -> Iterable[Mistake]:

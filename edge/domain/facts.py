@@ -97,6 +97,9 @@ class LoadedSite:
 
     name: str
     time_zone: Annotated[str, "Of the time zone database. Events are in UTC; a day at the site is one of this zone."]
+    require_reason: Annotated[
+        bool, "Whether an update without changedBy and reason is rejected, as the site file demands."
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

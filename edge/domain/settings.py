@@ -135,6 +135,8 @@ class SiteSettings:
     id: str
     name: str = ""
     time_zone: str = "UTC"
+    # Whether an update must tell who wants it, and what for.
+    require_reason: bool = False
 
     def mistakes(self) -> list[str]:
         """Say what is wrong beyond types."""

@@ -76,6 +76,7 @@ async def _put_together(
     appends, updates = event_stores
     forwarder = Forwarder(event_store=appends, outbox=outbox, author=author, clock=author.clock, chance=random.random)
     configurator = Configurator(
+        is_reason_required=settings.site.require_reason,
         event_store=updates,
         outbox=outbox,
         fleet=fleet,

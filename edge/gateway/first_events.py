@@ -43,7 +43,8 @@ def _site_file_loaded(settings: Settings, author: Author) -> Draft:
         for connection in settings.connections
         for device in connection.devices
     )
-    site = LoadedSite(name=settings.site.name, time_zone=settings.site.time_zone)
+    named = settings.site
+    site = LoadedSite(name=named.name, time_zone=named.time_zone, require_reason=named.require_reason)
     return author.control(SiteFileLoaded(site=site, file=settings.file.name, digest=settings.digest, devices=devices))
 
 

@@ -140,12 +140,22 @@ async def test_the_update_is_what_was_asked_for(tmp_path: Path) -> None:
         "deviceId": "bench",
         "configVersion": 1,
         "basedOn": 0,
+        "gatewayId": "try-1",
         "validUntil": "2030-01-01T00:00:00Z",
         "changedBy": "me",
         "configuration": {"pollIntervalS": 7, "enabled": False},
     }
     metadata = json.loads(event.metadata)
     assert (metadata["schemaVersion"], set(metadata)) == (1, {"schemaVersion", "producer", "$correlationId"})
+
+
+async def test_a_site_that_demands_a_reason_is_not_asked_without_one(tmp_path: Path) -> None:
+    site_file = tmp_path / "site.toml"
+    text = SITE.format(uri="esdb://127.0.0.1:9?tls=false").replace("[site]", "[site]\nrequire_reason = true", 1)
+    site_file.write_text(text, encoding="utf-8")
+    ended = await configure(site_file, "--set", "enabled=true")
+    assert (ended.code, "this site demands --reason" in ended.err) == (2, True)
+    assert (await configure(site_file, "--set", "enabled=true", "--reason", "calibrated", "--timeout", "0")).code == 75
 
 
 async def test_a_dry_run_appends_nothing_and_says_what_the_site_file_says(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import asyncio
 import json
 import sqlite3
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,22 @@ from fakes.contract_check import breaches
 from fakes.inline_sqlite import InlineConnect, disk_error, ignore
 from fakes.outbox_drafts import all_entries
 from fakes.virtual_time import START_UNIX_MS, run_virtual
+
+
+def test_what_the_site_demands_of_an_update_is_asked_for(tmp_path: Path) -> None:
+    settings = make_settings()
+    world = World(tmp_path, replace(settings, site=replace(settings.site, require_reason=True)))
+
+    async def main() -> None:
+        world.ask(1, gatewayId="south-1")
+        world.ask(2, gatewayId="north-1", changedBy="me", reason="why")
+        async with world.started() as gateway:
+            await gateway.settle()
+            rejected, applied = await gateway.written(*ANSWERS)
+            assert [error["code"] for error in rejected["errors"]] == ["other_gateway", "missing", "missing"]
+            assert applied["configVersion"] == 2
+
+    run_virtual(main)
 
 
 def test_a_valid_update_is_applied_answered_and_described(world: World) -> None:

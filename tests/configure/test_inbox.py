@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from edge.configure.announce import Announcer
 from edge.configure.case import Answers, Unanswered
 from edge.configure.inbox import Inbox
+from edge.configure.judge import NO_DEMANDS
 from edge.domain.clock import rfc3339
 from edge.domain.event import RecordedEvent
 from fakes.configure_world import STREAM, Gateway, World, update, update_event
@@ -20,6 +21,7 @@ async def opened(gateway: Gateway) -> AsyncIterator[Inbox]:
             outbox=gateway.outbox,
             author=gateway.author,
             fleet=gateway.fleet,
+            demands=NO_DEMANDS,
             announcer=Announcer(outbox=gateway.outbox, author=gateway.author, fleet=gateway.fleet),
             unanswered=Unanswered(STREAM, clock=gateway.author.clock),
         )

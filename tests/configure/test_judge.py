@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.configure.judge import MISTAKES_MAX, Outcome, judge, raised, resolve
+from edge.configure.judge import MISTAKES_MAX, Demands, Outcome, judge, raised, resolve
 from edge.configure.reading import Update
 from edge.domain.author import encode_json
 from edge.domain.configuration import Code, Stage, site_file_configuration
@@ -102,6 +102,32 @@ def test_everything_that_is_wrong_is_told_together() -> None:
         (Code.CONFLICT, 2),
         (Code.EXPIRED, None),
         (Code.UNKNOWN_KEY, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gateway_id", "message"),
+    [(None, None), ("north-1", None), ("south-1", "gatewayId is south-1; this gateway is north-1")],
+)
+def test_an_update_that_names_another_gateway_is_not_applied(gateway_id: str | None, message: str | None) -> None:
+    update = replace(an_update(0, 1), gateway_id=gateway_id)
+    demands = Demands(gateway_id="north-1")
+    [decision] = judge([update], DEVICE, DeviceVersions(), now_ms=NOW_MS, is_final=True, demands=demands).decisions
+    told = [(mistake.path, mistake.code, mistake.message) for mistake in decision.mistakes]
+    assert told == ([] if message is None else [("gatewayId", Code.OTHER_GATEWAY, message)])
+
+
+@pytest.mark.parametrize(
+    ("changed_by", "reason", "missing"),
+    [("me", "why", []), (None, "why", ["changedBy"]), ("me", " ", ["reason"]), ("", None, ["changedBy", "reason"])],
+)
+def test_a_site_may_demand_who_and_what_for(changed_by: str | None, reason: str | None, missing: list[str]) -> None:
+    update = replace(an_update(0, 1), changed_by=changed_by, reason=reason)
+    demands = Demands(is_reason_required=True)
+    [decision] = judge([update], DEVICE, DeviceVersions(), now_ms=NOW_MS, is_final=True, demands=demands).decisions
+    assert [(mistake.path, mistake.code) for mistake in decision.mistakes] == [(key, Code.MISSING) for key in missing]
+    assert [mistake.message for mistake in decision.mistakes] == [
+        f"{key} is missing; this site demands it" for key in missing
     ]
 
 

@@ -252,6 +252,7 @@ class World:
                 outbox=outbox,
                 fleet=fleet,
                 author=author,
+                is_reason_required=settings.site.require_reason,
                 chance=lambda: 0.5,
                 on_reached=lambda: self.heard.append("reached"),
                 on_lost=lambda: self.heard.append("lost"),

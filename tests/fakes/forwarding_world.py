@@ -117,7 +117,10 @@ class Life:
             draft = self.author.control(applied, reference=Reference(config_version=1, causation_id=update_id))
         else:
             loaded = SiteFileLoaded(
-                site=LoadedSite(name="", time_zone="UTC"), file="site.toml", digest="sha256:" + "0" * 64, devices=()
+                site=LoadedSite(name="", time_zone="UTC", require_reason=False),
+                file="site.toml",
+                digest="sha256:" + "0" * 64,
+                devices=(),
             )
             draft = self.author.control(loaded)._replace(stream=stream)
         self.world.intended[draft.event_id] = stream
