@@ -98,9 +98,6 @@ class Unanswered:
     def __contains__(self, event_id: UUID) -> bool:
         return event_id in self._open
 
-    def __len__(self) -> int:
-        return len(self._open)
-
     def note(self, event: RecordedEvent, *, is_unanswered: bool) -> None:
         """Take in the next event of the stream.
 
@@ -227,11 +224,16 @@ class Case:
         update, self.waiting = self.waiting, None
         if update is None:
             return
+        device = answers.fleet.device(self.device_id)
         decision = self._decided(update, known)
         if decision.configuration is not None:
             self._applied = update
             decision = await self._apply(decision, decision.configuration)
         async with answers.outbox.transaction() as transaction:
+            # Devices leave and come with commits, so none does within this one.
+            if answers.fleet.device(self.device_id) is not device:
+                # It left while it was asked, or has other limits now.
+                decision = self._decided(update, await find_versions(transaction, self.device_id))
             await self._finish(transaction, decision, update)
         self._applied = None
 

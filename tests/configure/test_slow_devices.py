@@ -11,6 +11,7 @@ import pytest
 
 from edge.domain.configuration import Code, Mistake
 from edge.domain.event import EventType
+from edge.domain.settings import DeviceSettings
 from edge.storage.configurations import load_pending
 from edge.storage.remembered import load_checkpoints
 from fakes.configure_world import (
@@ -207,6 +208,31 @@ def test_what_a_device_does_not_take_is_rejected_and_nothing_can_be_based_on_it(
                 ]
                 assert stages == ["application", "validation", "application", "validation"]
                 assert [c.version for c in gateway.fleet.configured] == [4]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("device", "code"),
+    [
+        (None, "unknown_device"),
+        (make_device("bench", remote={}), "not_permitted"),
+        (make_device("bench", name="Bench 4"), "applied"),
+    ],
+)
+def test_a_device_that_leaves_or_is_another_while_it_is_asked_is_answered_as_it_is_then(
+    world: World, device: DeviceSettings | None, code: str
+) -> None:
+    async def main() -> None:
+        async with world.started() as gateway:
+            slow(gateway, 60.0)
+            async with following(gateway):
+                world.ask(1, {"pollIntervalS": 5})
+                await asyncio.sleep(10)
+                gateway.fleet.exchange("bench", device)
+                await asyncio.sleep(60)
+                assert await gateway.answers() == [("bench", 1, code)]
+                assert len(gateway.fleet.configured) == (code == "applied")
 
     run_virtual(main)
 

@@ -143,6 +143,12 @@ class FakeFleet:
     def connection_id(self, device_id: str) -> str:
         return self._connections[device_id]
 
+    def exchange(self, device_id: str, device: DeviceSettings | None) -> None:
+        """Give up a device, or have another one in its place."""
+        del self._devices[device_id]
+        if device is not None:
+            self._devices[device_id] = device
+
     def join(self, device: DeviceSettings, configuration: EffectiveConfiguration, *, connection_id: str) -> None:
         self._devices[device.id] = device
         self._connections[device.id] = connection_id
