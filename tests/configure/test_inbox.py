@@ -70,3 +70,26 @@ def test_of_each_device_at_most_one_update_waits_and_junk_never_does(world: Worl
             assert (await gateway.answers())[-1] == ("bench", 39, "applied")
 
     run_virtual(main)
+
+
+def test_what_waits_is_not_applied_while_the_stream_is_read_again(world: World) -> None:
+    async def main() -> None:
+        for version in (1, 2, 3):
+            world.ask(version)
+        async with world.started() as gateway:
+            gateway.fleet.delay_s = lambda _device_id: 60.0
+            async with opened(gateway) as inbox:
+                await inbox.caught_up()
+                first, second, third = read(world)
+                await inbox.take_one(first)
+                await inbox.take_one(second)
+                # The link was lost and is back.
+                await inbox.open(inbox.last)
+                await asyncio.sleep(100)
+                assert await gateway.answers() == [("bench", 1, "applied")]
+                assert gateway.fleet.applying == set()
+                await inbox.take([third])
+                await inbox.caught_up()
+            assert (await gateway.answers())[1:] == [("bench", 2, "superseded"), ("bench", 3, "applied")]
+
+    run_virtual(main)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.domain.configuration import Code, Mistake
+from edge.domain.configuration import Code, Mistake, answer_event_id
 from edge.domain.event import EventType
 from edge.domain.settings import DeviceSettings
 from edge.storage.configurations import load_pending
@@ -255,6 +255,34 @@ def test_an_answer_is_written_though_the_link_was_lost_while_the_device_worked(w
     run_virtual(main)
 
 
+def test_an_update_whose_answer_stands_on_the_status_stream_meanwhile_is_not_answered_again(world: World) -> None:
+    async def main() -> None:
+        async with world.started() as gateway:
+            slow(gateway, 600.0)
+            async with following(gateway):
+                event_id = world.ask(1, {"pollIntervalS": 5})
+                await asyncio.sleep(1)
+                world.ask(1, device_id="roof")
+                await asyncio.sleep(1)
+                # A copy of this gateway runs, too.
+                given = {
+                    "gatewayId": "north-1",
+                    "updateEventId": str(event_id),
+                    "deviceId": "bench",
+                    "configVersion": 1,
+                }
+                event_type = EventType.DEVICE_CONFIGURATION_REJECTED
+                answer = update_event(given, event_id=answer_event_id(event_id), event_type=event_type)
+                world.publish(answer, stream=STATUS_STREAM)
+                world.store.break_subscriptions()
+                await asyncio.sleep(1000)
+                assert await gateway.answers() == [("roof", 1, "applied")]
+                assert await pending(gateway) == []
+                assert gateway.fleet.in_force["bench"].version == 0
+
+    run_virtual(main)
+
+
 def test_what_waits_behind_an_update_stays_until_the_stream_was_read_to_its_end_again(world: World) -> None:
     async def main() -> None:
         async with world.started() as gateway:
@@ -326,6 +354,23 @@ def test_an_update_alone_is_written_once_and_one_that_is_overtaken_is_kept_befor
             await asyncio.sleep(600)
             assert await pending(gateway) == []
             assert (await gateway.answers())[-1] == ("bench", 2, "applied")
+
+    run_virtual(main)
+
+
+def test_the_checkpoint_stays_before_an_update_that_was_read_meanwhile(world: World) -> None:
+    async def main() -> None:
+        async with world.started() as gateway, following(gateway):
+            gateway.fleet.delay_s = lambda device_id: FOR_EVER_S if device_id == "roof" else 60.0
+            world.ask(1)
+            await asyncio.sleep(1)
+            world.ask(1, device_id="roof")
+            await asyncio.sleep(100)
+            assert await gateway.answers() == [("bench", 1, "applied")]
+            assert (await pending(gateway), await newest(gateway)) == ([], 0)
+        async with world.started() as gateway:
+            await gateway.settle()
+            assert (await gateway.answers())[1:] == [("roof", 1, "applied")]
 
     run_virtual(main)
 
