@@ -14,10 +14,17 @@ if TYPE_CHECKING:
 
 # What a folder or file is, in the order of the list.
 _TITLES = {
+    "CONTRACT.md": "the contract in words",
     "asyncapi.json": "streams, event types and schemas as one AsyncAPI 3 document",
     "schemas/": "a JSON Schema of each event type's data, and of the metadata",
     "quantities.json": "what is measured: ids, units, symbols, ranges",
     "examples/": "an event of each type",
+    "stories/": "sequences of events, and the view that a read model must come to",
+    "read_model.py": "a read model in SQLite, as CONTRACT.md prints it",
+    "read_model.sql": "its tables",
+    "producer.py": "a producer of configurations, as CONTRACT.md prints it",
+    "rights.json": "who needs which right on which stream",
+    "grant.py": "sets these rights",
 }
 
 

@@ -45,6 +45,9 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
         "drivers/profiles/xy-md02.toml",
         "drivers/simulation/demo.toml",
         "edge/testing/conformance.py",
+        "edge/contract/CONTRACT.md",
+        "edge/contract/asyncapi.json",
+        "edge/contract/stories/run-change.ndjson",
     ):
         assert needed in names
 
@@ -66,6 +69,10 @@ def test_every_verb_that_needs_no_daemon_works_from_an_empty_environment(wheel: 
     done([*pip, "--no-deps", wheel], tmp_path)
     assert done([command, "--version"], tmp_path).startswith("greenhouse-edge ")
     assert '"$schema"' in done([command, "schema"], tmp_path)
+    done([command, "contract", "--out", "contract"], tmp_path)
+    assert (tmp_path / "contract" / "CONTRACT.md").read_bytes() == (ROOT / "CONTRACT.md").read_bytes()
+    for written in ("asyncapi.json", "read_model.py", "stories/run-change.expected.json"):
+        assert (tmp_path / "contract" / written).is_file()
     (tmp_path / "site.toml").write_text((ROOT / "config" / "demo.toml").read_text(encoding="utf-8"))
     assert "no mistakes" in done([command, "check", "site.toml"], tmp_path)
     shown = done([command, "demo", "--seconds", "15"], tmp_path)
