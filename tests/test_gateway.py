@@ -5,9 +5,8 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,22 +15,14 @@ import edge.gateway.connections
 from edge.configure.following import FollowingState
 from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.backoff import Backoff
-from edge.domain.driver import Driver, DriverContext, DriverKind, DriverMisconfigured
+from edge.domain.driver import Driver, DriverContext, DriverMisconfigured
 from edge.domain.event import EventType
 from edge.domain.event_store import NO_STREAM
 from edge.domain.reading import Sample
 from edge.domain.settings import (
     ConnectionSettings,
-    EventStoreSettings,
-    OutboxSettings,
-    Settings,
-    SiteSettings,
-    StreamTemplates,
 )
 from edge.forward import link
-from edge.gateway.components import Gateway
-from edge.gateway.compose import open_gateway
-from edge.settings.credentials import CredentialMissing
 from edge.storage.database import FILE_NAME
 from fakes.collect_site import connection, device, group
 from fakes.configure_world import STATUS_STREAM, STREAM, update, update_event
@@ -39,37 +30,8 @@ from fakes.event_store import FakeEventStore
 from fakes.inline_sqlite import connect_inline
 from fakes.outbox_drafts import all_entries
 from fakes.running_gateway import until as until_true
-from fakes.scripted_driver import ScriptedGroupDriver, good
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """No options."""
-
-
-@dataclass
-class Drivers:
-    """The drivers of one test, by connection, and what they were told of the gateway."""
-
-    contexts: dict[str, DriverContext] = field(default_factory=dict)
-    made: dict[str, ScriptedGroupDriver] = field(default_factory=dict)
-    connections: dict[str, ConnectionSettings] = field(default_factory=dict)
-
-    def create(self, settings: ConnectionSettings, context: DriverContext) -> Driver:
-        self.contexts[settings.id] = context
-        self.connections[settings.id] = settings
-        driver = self.made[settings.id] = ScriptedGroupDriver()
-        return driver
-
-    def kind(self, name: str) -> DriverKind:
-        return DriverKind(
-            name=name,
-            title="Scripted",
-            connection_options=Nothing,
-            device_options=Nothing,
-            point_options=Nothing,
-            create=self.create,
-        )
+from fakes.scripted_driver import good
+from fakes.whole_gateway import Drivers, running, site, until
 
 
 @pytest.fixture
@@ -79,57 +41,6 @@ def drivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drivers:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     return made
-
-
-def site(folder: Path) -> Settings:
-    return Settings(
-        file=folder / "site.toml",
-        digest="sha256:" + "0" * 64,
-        site=SiteSettings(id="north-1", time_zone="Europe/Amsterdam"),
-        gateway_id="north-1",
-        event_store=EventStoreSettings(uri="esdb://127.0.0.1:1?tls=false"),
-        outbox=OutboxSettings(commit_interval_ms=10),
-        streams=StreamTemplates(),
-        connections=(connection(device("roof"), connection_id="broker", groups=(group(),)),),
-    )
-
-
-def find_credential(name: str) -> str:
-    if name != "broker":
-        raise CredentialMissing(f"credential {name!r} was not found")
-    return "user:secret"
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Gateway]:
-    stop = asyncio.Event()
-    async with open_gateway(
-        settings, state_directory=settings.file.parent / "state", find_credential=find_credential
-    ) as gateway:
-        task = asyncio.create_task(gateway.run(stop))
-        try:
-            yield gateway
-        finally:
-            stop.set()
-            await task
-
-
-async def until(
-    gateway: Gateway, event_type: EventType, device_id: str | None = None, *, connection_id: str | None = None
-) -> dict[str, Any]:
-    """Wait for an event of this run; its data."""
-    async with asyncio.timeout(30):
-        while True:
-            for entry in await all_entries(gateway.outbox):
-                data: dict[str, Any] = json.loads(entry.data)
-                is_ours = json.loads(entry.metadata)["run"] == str(gateway.author.run)
-                is_about = device_id in {None, data.get("deviceId")} and connection_id in {
-                    None,
-                    data.get("connectionId"),
-                }
-                if is_ours and entry.type == event_type and is_about:
-                    return data
-            await asyncio.sleep(0.01)
 
 
 async def test_a_driver_learns_what_it_may_know_of_the_gateway(drivers: Drivers, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
-from edge.contract.registry import METADATA, MODELS
+from edge.contract.registry import METADATA, MODELS, UpdateMetadata
 from edge.contract.schema import schema_of
 from edge.domain.author import STATUS_TYPES
 from edge.domain.event import SCHEMA_VERSION, EventType
@@ -165,14 +165,13 @@ def _messages(channel: str, types: Sequence[EventType]) -> list[JsonValue]:
 
 
 def _message(event_type: EventType) -> JsonObject:
-    """Return one type of event. Only what the gateway writes is known to have metadata."""
-    is_ours, is_answer = event_type is not EventType.DEVICE_CONFIGURATION_UPDATED, event_type in STATUS_TYPES
+    is_update, is_answer = event_type is EventType.DEVICE_CONFIGURATION_UPDATED, event_type in STATUS_TYPES
     description = MODELS[event_type].__doc__ or ""
     return {
         "name": event_type.value,
         "summary": description.split("\n\n", maxsplit=1)[0],
         "payload": _ref("components", "schemas", event_type.value),
-        **({"headers": _ref("components", "schemas", "Metadata")} if is_ours else {}),
+        "headers": _ref("components", "schemas", "UpdateMetadata" if is_update else "Metadata"),
         **({"correlationId": _ref("components", "correlationIds", "updateEventId")} if is_answer else {}),
     }
 
@@ -184,7 +183,9 @@ def _ref(*path: str) -> JsonObject:
 def _schemas() -> dict[str, JsonObject]:
     """Return the schema of each type and of what these name, each once."""
     found: dict[str, JsonObject] = {}
-    for name, model in {**{each.value: MODELS[each] for each in EventType}, "Metadata": METADATA}.items():
+    models: dict[str, type[BaseModel]] = {each.value: MODELS[each] for each in EventType}
+    models |= {"Metadata": METADATA, "UpdateMetadata": UpdateMetadata}
+    for name, model in models.items():
         schema = schema_of(model)
         named = cast("dict[str, JsonValue]", schema.pop("$defs", {}))
         for key in ("$schema", "$id"):

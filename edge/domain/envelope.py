@@ -43,8 +43,8 @@ class Metadata:
     ]
     config_version: Annotated[
         Whole | None,
-        "Events about one device: version of the update in force, whose settings the device's DeviceDescribed with this"
-        " version tells; 0 = the site file alone.",
+        "Events about one device: version of the update in force; 0 = the site file alone. The settings are those of the"
+        " device's last DeviceDescribed with this version and a smaller position.",
     ] = None
     causation_id: Annotated[
         UUID | None, JsonName("$causationId"), "The DeviceConfigurationUpdated in force, or the one answered."
