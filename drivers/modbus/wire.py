@@ -3,8 +3,8 @@
 Also for tools: `open_wire(options)`, then `wire.read(unit, block)` tells whether a unit answers (it did, unless that
 raises DeviceUnreachable: RequestRefused and MalformedResponse are answers, too) and what its registers hold.
 
-Between requests the line is silent for a gap; after a request that failed it is silent for longer, and whatever arrives
-then answers nothing. `owed.py` says when that is not enough on RTU transports, and what is done instead.
+Between requests the line is silent for a gap. After a request that failed it is silent for longer, and bytes that arrive
+then answer nothing. `owed.py` says when that is not enough on RTU transports, and what is done instead.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ from drivers.modbus.plan import Block
 from drivers.modbus.question import Question, bits_of, read_question, registers_of
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedResponse
 
-# Gateway path unavailable, gateway target failed to respond: said by the gateway for a unit that does not answer.
+# Gateway path unavailable, gateway target failed to respond: a gateway answers so for a unit that does not answer.
 NO_ANSWER_BEHIND_GATEWAY = frozenset({10, 11})
 ILLEGAL_DATA_ADDRESS = 2
-# Acknowledge (it takes longer), busy: the same request may succeed the next time.
+# Acknowledge (it takes longer), busy: the same request may succeed next time.
 BUSY = frozenset({5, 6})
-# However late a unit was seen to be, and however much noise arrives: the other units' turn comes.
+# However late a unit was seen to be, and however much noise arrives: after this the other units have their turn.
 QUIET_S_MAX = 2.0
 
 
 class RequestRefused(Exception):  # noqa: N818 - the device's word
-    """The device answered with an exception code: it is there, but does not give these points."""
+    """The device answered with an exception code: it is present, but does not give these points."""
 
     def __init__(self, code: int) -> None:
         super().__init__(exception_text(code))
@@ -41,11 +41,11 @@ class RequestRefused(Exception):  # noqa: N818 - the device's word
 
 
 class _Silence(Exception):  # noqa: N818
-    """The time for an answer is over."""
+    """The response time-out has passed."""
 
 
-class _Doubted(Exception):  # noqa: N818
-    """What came may be the last answer once more."""
+class _MaybeDuplicate(Exception):  # noqa: N818
+    """The answer may be a duplicate of the last one: the request is sent once more."""
 
 
 class Wire:
@@ -62,7 +62,7 @@ class Wire:
         self._turn = asyncio.Lock()
         self._answer: asyncio.Future[bytes] | None = None
         self._heard_s = 0.0
-        # What an earlier life of ours asked is answered, or never will be, before our first request.
+        # A reply to a request sent before a restart may still arrive: stay quiet for quiet_ms first.
         self._ready_s = self._loop.time() + options.quiet_ms / 1000 if options.is_rtu else 0.0
 
     async def read(self, unit: int, block: Block, pace: Pace = USUAL_PACE) -> Sequence[int | bool]:
@@ -80,8 +80,8 @@ class Wire:
     async def write(self, question: Question, pace: Pace = USUAL_PACE) -> None:
         """Send a write, or a maker's own frame, and wait until the unit confirms it.
 
-        On a line with echo the confirmation of FC05 and FC06 is the second copy. Whether the line has one is found out
-        by a read before. Confirmed is not effective: only the value read back says what the device made of it.
+        On a line with echo the confirmation of FC05 and FC06 is the second copy. A read before the first write finds out
+        whether the line has one. Confirmed is not effective: only the value read back tells what the device did.
         Raises as `read`.
         """
         async with self._turn:
@@ -90,9 +90,9 @@ class Wire:
             await self._ask(question, pace)
 
     async def _find_echo(self, unit: int, pace: Pace) -> None:
-        """Read something, if only to be refused: what comes back shows whether the line has an echo.
+        """Read a register, also one that the unit refuses: the bytes that come back show whether the line has an echo.
 
-        So does silence: a unit that does not answer what it does not have gets its write all the same.
+        Silence shows it as well: a unit may ignore a read of a register that it lacks, and is written to all the same.
         """
         assert self._rtu is not None, "a host has no echo"
         try:
@@ -104,7 +104,7 @@ class Wire:
                 raise
 
     async def _fence(self, unit: int, block: Block, pace: Pace) -> None:
-        """Have the unit answer something else first: then what it owes of this kind does not come any more."""
+        """Ask the unit a question of another kind first: behind its answer no owed one of this kind comes."""
         fence = self._owed.fence(unit, block, self._loop.time())
         if fence is None:
             raise DeviceUnreachable(f"unit {unit} at {self._options.where} may still answer an older request")
@@ -122,7 +122,7 @@ class Wire:
         is_refusal_doubtful = self._rtu is not None and self._owed.is_refusal_doubtful(question, now_s)
         timeout_ms = _chosen(pace.response_timeout_ms, self._options.response_timeout_ms)
         try:
-            pdu = await self._surely_exchange(question, timeout_ms / 1000)
+            pdu = await self._exchange_until_sure(question, timeout_ms / 1000)
             self._check(question, pdu, is_refusal_doubtful=is_refusal_doubtful)
         except (DeviceUnreachable, MalformedResponse):
             await self._keep_quiet(question.unit, now_s)
@@ -133,10 +133,10 @@ class Wire:
             self._ready_s = max(self._ready_s, self._loop.time() + max(gap_ms / 1000, repeats_s))
         return pdu
 
-    async def _surely_exchange(self, question: Question, timeout_s: float) -> bytes:
+    async def _exchange_until_sure(self, question: Question, timeout_s: float) -> bytes:
         try:
             return await self._exchange(question, timeout_s)
-        except _Doubted:
+        except _MaybeDuplicate:
             await self._wait_for_silence()
             return await self._exchange(question, timeout_s)
 
@@ -154,7 +154,7 @@ class Wire:
             self._listener.give_up(self._loop.time())
             self.link.close()
             raise
-        except (ConnectionLost, _Doubted):
+        except (ConnectionLost, _MaybeDuplicate):
             self._listener.give_up(self._loop.time())
             raise
         except _Silence:
@@ -164,18 +164,18 @@ class Wire:
             self._answer = None
 
     def _explain(self, question: Question, rest: bytes) -> NoReturn:
-        """Say what became of a request that was not answered in time."""
+        """Raise what a request that was not answered in time means."""
         asked = f"unit {question.unit} at {self._options.where}"
         if not rest:
             raise DeviceUnreachable(f"{asked} did not answer {question.text}")
         if self._rtu is None:
-            # Where the next answer begins is unknown, so the stream is of no more use.
+            # The start of the next answer is unknown, so the connection is of no more use.
             self.link.close()
             raise ConnectionLost(f"{asked} sent half an answer to {question.text}: {rest.hex(' ')}")
         raise MalformedResponse(f"{asked} sent what is no answer to {question.text}: {rest.hex(' ')}")
 
     def _check(self, question: Question, pdu: bytes, *, is_refusal_doubtful: bool) -> None:
-        """Let only the right function with the right count pass; an exception is told as what it means."""
+        """Raise unless the function and the count are right; an exception code is raised as what it means."""
         asked = f"unit {question.unit} at {self._options.where} answered {question.text}"
         if question.is_answered_by(pdu):
             return
@@ -189,7 +189,7 @@ class Wire:
         raise RequestRefused(code)
 
     async def _wait_for_silence(self) -> None:
-        """Keep the gap after the last request, and after the last byte that anybody sent."""
+        """Keep the gap after the last request, and after the last byte on the line."""
         latest_s = self._loop.time() + QUIET_S_MAX
         while True:
             now_s = self._loop.time()
@@ -199,9 +199,9 @@ class Wire:
             await asyncio.sleep(ready_s - now_s)
 
     async def _keep_quiet(self, unit: int, asked_s: float) -> None:
-        """Stay silent after a failure, within the poll that failed: its duration says what the unit costs the others.
+        """Stay silent after a failure: for `quiet_ms` after the last byte, and as long as this unit was late before.
 
-        For `quiet_ms` after the last byte, and as long as this unit was seen to be late before.
+        The silence is part of the poll that failed, whose duration tells what the unit costs the others.
         """
         quiet_s = self._options.quiet_ms / 1000
         latest_s = self._loop.time() + max(QUIET_S_MAX, quiet_s)
@@ -217,19 +217,19 @@ class Wire:
             return
         if pdu is not None:
             self._answer.set_result(pdu)
-        elif self._listener.doubts_until_s is not None:
-            self._loop.call_at(self._listener.doubts_until_s, self._believe, self._answer)
+        elif self._listener.suspect_until_s is not None:
+            self._loop.call_at(self._listener.suspect_until_s, self._end_suspicion, self._answer)
 
-    def _believe(self, answer: "asyncio.Future[bytes]") -> None:
+    def _end_suspicion(self, answer: "asyncio.Future[bytes]") -> None:
         if answer.done():
             return
-        if self._listener.must_ask_again:
-            answer.set_exception(_Doubted())
-        elif (pdu := self._listener.believe()) is not None:
+        if self._listener.must_repeat:
+            answer.set_exception(_MaybeDuplicate())
+        elif (pdu := self._listener.accept_suspect()) is not None:
             answer.set_result(pdu)
 
     def _time_out(self, answer: "asyncio.Future[bytes]") -> None:
-        self._believe(answer)
+        self._end_suspicion(answer)
         if not answer.done():
             answer.set_exception(_Silence())
 
@@ -252,7 +252,7 @@ async def open_wire(
 ) -> AsyncIterator[Wire]:
     """Connect, and close at the end. Raises ConnectionLost if the host or port cannot be opened.
 
-    `owed` is what is known of the line from earlier connections, `opening` how its port was opened for them.
+    `owed` is known of the line from earlier connections, `opening` is how its port was opened for them.
     """
     wire = Wire(options, owed or OwedAnswers(), opening or LineOpening())
     try:

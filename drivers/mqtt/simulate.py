@@ -10,7 +10,7 @@ from drivers.mqtt.options import TOPIC_PLACE, MqttDeviceOptions, MqttPointOption
 from drivers.simulation.broker import Broker, open_broker
 from drivers.simulation.faults import MQTT_FAULTS
 from drivers.simulation.mqtt_messages import Availability, MqttDevice, is_served
-from drivers.simulation.mqtt_publisher import MqttVoice, publishing
+from drivers.simulation.mqtt_publisher import SimulatedPublisher, publishing
 from drivers.simulation.sensors import SimulatedDevice
 from drivers.simulation.site import SimulatedSite
 from edge.domain.commissioning import Change, Endpoint, Simulation
@@ -39,13 +39,13 @@ async def simulate(
             yield {connection.id: nowhere for connection in connections}
             return
         devices = {connection.id: simulated_publishers(connection) for connection in connections}
-        voices = [
-            MqttVoice(device, simulation.house, time_zone=simulation.time_zone)
+        simulated = [
+            SimulatedPublisher(device, simulation.house, time_zone=simulation.time_zone)
             for publishers in devices.values()
             for device in publishers
             if is_served(device)
         ]
-        await stack.enter_async_context(publishing(voices, broker, now_ms=lambda: round(time() * 1000)))
+        await stack.enter_async_context(publishing(simulated, broker, now_ms=lambda: round(time() * 1000)))
         yield {name: _endpoint(broker, publishers) for name, publishers in devices.items()}
 
 

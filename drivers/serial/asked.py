@@ -9,7 +9,7 @@ from drivers.decoders.dialogue import Dialogue, Fields, NoAnswer, instruction, q
 from drivers.decoders.frame import FrameMalformed
 from drivers.decoders.sdi12 import measurement
 from drivers.serial.decoders import ADDRESSED, frame_reader, request_of
-from drivers.serial.exchange import Exchange, Voice
+from drivers.serial.exchange import Exchange, LineDevice
 from drivers.serial.options import FALLBACK, SerialConnectionOptions, SerialDeviceOptions
 from drivers.serial.points import DevicePoints
 from edge.domain.driver import DriverContext
@@ -35,7 +35,7 @@ class AskedDevice:
         timeout_ms = line.response_timeout_ms if options.response_timeout_ms is None else options.response_timeout_ms
         self.response_timeout_s = timeout_ms / 1000
         gap_ms = line.request_gap_ms if options.request_gap_ms is None else options.request_gap_ms
-        self._voice = Voice(
+        self._line_device = LineDevice(
             decoder=self._reader.decoder,
             response_timeout_s=self.response_timeout_s,
             gap_s=gap_ms / 1000,
@@ -73,7 +73,7 @@ class AskedDevice:
             return question(request, self._reader.fields, self._points.wanted, to_the_end=is_owed)
 
         try:
-            return await exchange.hold(self._voice, dialogue)
+            return await exchange.run_dialogue(self._line_device, dialogue)
         except NoAnswer:
             # It may have been without power; then it has forgotten its setup.
             self._set_up_at = None
@@ -92,7 +92,7 @@ class AskedDevice:
         restarts = exchange.restarts
         for text in self._options.setup:
             try:
-                await exchange.hold(self._voice, partial(self._instructed, text))
+                await exchange.run_dialogue(self._line_device, partial(self._instructed, text))
             except FrameMalformed as refusal:
                 log.warning("serial_setup_refused", device_id=self._id, line=text, error=str(refusal))
         self._set_up_at = restarts

@@ -35,7 +35,7 @@ def is_restart(data: bytes) -> bool:
 
 
 @dataclass(slots=True, kw_only=True)
-class Voice:
+class LineDevice:
     """A device as the line knows it."""
 
     decoder: FrameDecoder
@@ -49,7 +49,7 @@ class Voice:
 
 
 @dataclass(slots=True)
-class _Hearing:
+class _PendingReply:
     """What was heard in a dialogue and not judged yet, and until when its turn lasts."""
 
     frames: deque[bytes] = field(default_factory=deque)
@@ -62,7 +62,7 @@ class _Hearing:
 class _Missed:
     """A question that was not answered in time."""
 
-    voice: Voice
+    device: LineDevice
     at_s: float
 
 
@@ -79,27 +79,27 @@ class Exchange:
         # How often a device was heard to have restarted.
         self.restarts = 0
 
-    async def hold(self, voice: Voice, dialogue: Callable[[bool], Dialogue[Fields]]) -> Fields:
+    async def run_dialogue(self, device: LineDevice, dialogue: Callable[[bool], Dialogue[Fields]]) -> Fields:
         """Hold a dialogue; it is made with whether the answer to an earlier question may still come.
 
         Raises NoAnswer, FrameMalformed or ConnectionLost. May be cancelled: the answer then counts as late.
         """
-        await self._fall_silent(voice)
-        is_owed = self._missed is not None and not self._is_apart(voice, self._missed.voice)
-        voice.decoder.reset()
+        await self._wait_for_quiet(device)
+        is_owed = self._missed is not None and not self._is_apart(device, self._missed.device)
+        device.decoder.reset()
         try:
-            fields = await self._hold(voice, dialogue(is_owed))
+            fields = await self._run(device, dialogue(is_owed))
         except BaseException:
-            voice.decoder.reset()
-            self._missed = _Missed(voice, self._loop.time())
+            device.decoder.reset()
+            self._missed = _Missed(device, self._loop.time())
             raise
         finally:
-            self._free_at_s = self._loop.time() + voice.gap_s
+            self._free_at_s = self._loop.time() + device.gap_s
         if fields:
             self._missed = None
         return fields
 
-    async def _fall_silent(self, voice: Voice) -> None:
+    async def _wait_for_quiet(self, device: LineDevice) -> None:
         """Keep the gap after the last question, and the quiet period after one that was not answered."""
         heard_s = float("-inf")
         while True:
@@ -107,66 +107,66 @@ class Exchange:
             self._notice_restart(b"".join(chunk.data for chunk in chunks))
             for chunk in chunks:
                 heard_s = chunk.arrived_s
-                self._overhear(chunk.data, chunk.arrived_s)
-            until_s = max(self._free_at_s, self._quiet_until_s(voice, heard_s))
+                self._note_late(chunk.data, chunk.arrived_s)
+            until_s = max(self._free_at_s, self._quiet_until_s(device, heard_s))
             if self._loop.time() >= until_s:
                 return
             await self._port.wait(until_s)
 
-    def _quiet_until_s(self, voice: Voice, heard_s: float) -> float:
+    def _quiet_until_s(self, device: LineDevice, heard_s: float) -> float:
         missed = self._missed
         if missed is None:
             return float("-inf")
-        apart = self._is_apart(voice, missed.voice)
-        late_s = 0.0 if apart else max(missed.voice.response_timeout_s, 2 * missed.voice.lateness_s)
+        apart = self._is_apart(device, missed.device)
+        late_s = 0.0 if apart else max(missed.device.response_timeout_s, 2 * missed.device.lateness_s)
         until_s = max(missed.at_s + max(self._quiet_s, late_s), heard_s + self._quiet_s)
         return min(until_s, missed.at_s + QUIET_S_MAX)
 
     @staticmethod
-    def _is_apart(voice: Voice, other: Voice) -> bool:
+    def _is_apart(device: LineDevice, other: LineDevice) -> bool:
         """Whether the one's answer could never be taken for the other's."""
-        return voice is not other and voice.says_address and other.says_address
+        return device is not other and device.says_address and other.says_address
 
-    def _overhear(self, data: bytes, arrived_s: float) -> None:
+    def _note_late(self, data: bytes, arrived_s: float) -> None:
         """Take in what came while nobody asked; it may be the late answer."""
         missed = self._missed
-        if missed is None or not any(_holds_values(missed.voice, frame) for frame in missed.voice.decoder.feed(data)):
+        if missed is None or not any(_holds_values(missed.device, frame) for frame in missed.device.decoder.feed(data)):
             return
-        missed.voice.lateness_s = max(missed.voice.lateness_s, min(arrived_s - missed.at_s, QUIET_S_MAX))
+        missed.device.lateness_s = max(missed.device.lateness_s, min(arrived_s - missed.at_s, QUIET_S_MAX))
         self._missed = None
         self._free_at_s = max(self._free_at_s, arrived_s + self._quiet_s)
 
-    async def _hold(self, voice: Voice, dialogue: Dialogue[Fields]) -> Fields:
-        hearing = _Hearing()
+    async def _run(self, device: LineDevice, dialogue: Dialogue[Fields]) -> Fields:
+        reply = _PendingReply()
         turn = next(dialogue)
         while True:
             if not isinstance(turn, More):
-                hearing = await self._begin(voice, turn, hearing)
+                reply = await self._begin(device, turn, reply)
             try:
-                turn = dialogue.send(await self._next_frame(voice, hearing))
+                turn = dialogue.send(await self._next_frame(device, reply))
             except StopIteration as end:
                 fields: Fields = end.value
                 return fields
 
-    async def _begin(self, voice: Voice, turn: Ask | Pause, hearing: _Hearing) -> _Hearing:
+    async def _begin(self, device: LineDevice, turn: Ask | Pause, reply: _PendingReply) -> _PendingReply:
         if isinstance(turn, Pause):
-            return _Hearing(hearing.frames, self._loop.time() + turn.wait_s)
-        voice.decoder.reset()
+            return _PendingReply(reply.frames, self._loop.time() + turn.wait_s)
+        device.decoder.reset()
         await self._port.send(turn.data)
-        wait_s = voice.response_timeout_s if turn.wait_s is None else turn.wait_s
+        wait_s = device.response_timeout_s if turn.wait_s is None else turn.wait_s
         # The kernel has the bytes; the line still needs its time for them.
-        return _Hearing(until_s=self._loop.time() + len(turn.data) * self._character_s + wait_s)
+        return _PendingReply(until_s=self._loop.time() + len(turn.data) * self._character_s + wait_s)
 
-    async def _next_frame(self, voice: Voice, hearing: _Hearing) -> bytes | None:
-        while not hearing.frames:
-            if hearing.is_over:
+    async def _next_frame(self, device: LineDevice, reply: _PendingReply) -> bytes | None:
+        while not reply.frames:
+            if reply.is_over:
                 return None
-            hearing.is_over = self._loop.time() >= hearing.until_s
+            reply.is_over = self._loop.time() >= reply.until_s
             for chunk in self._port.take():
-                hearing.frames.extend(voice.decoder.feed(chunk.data))
-            if not hearing.frames and not hearing.is_over:
-                await self._port.wait(hearing.until_s)
-        frame = hearing.frames.popleft()
+                reply.frames.extend(device.decoder.feed(chunk.data))
+            if not reply.frames and not reply.is_over:
+                await self._port.wait(reply.until_s)
+        frame = reply.frames.popleft()
         self._notice_restart(frame)
         return frame
 
@@ -174,8 +174,8 @@ class Exchange:
         self.restarts += is_restart(data)
 
 
-def _holds_values(voice: Voice, frame: bytes) -> bool:
+def _holds_values(device: LineDevice, frame: bytes) -> bool:
     try:
-        return bool(voice.decoder.fields(frame))
+        return bool(device.decoder.fields(frame))
     except FrameMalformed:
         return False

@@ -11,7 +11,7 @@ from drivers.simulation.modbus_units import ModbusUnits
 from drivers.simulation.rtu_bus import RtuBus
 
 Framing: TypeAlias = Literal["tcp", "rtu"]
-_Serve: TypeAlias = Callable[[asyncio.StreamReader, "_Voice"], Awaitable[None]]
+_Serve: TypeAlias = Callable[[asyncio.StreamReader, "_Client"], Awaitable[None]]
 
 # Transaction, protocol (always 0), length of what follows, unit.
 MBAP_LENGTH = 7
@@ -23,7 +23,7 @@ class PortTaken(OSError):  # noqa: N818 - as the errors of domain/driver.py
     """The server cannot listen there. Remedy: another port, or end who has it."""
 
 
-class _Voice:
+class _Client:
     """One client, and what is still to be said to it."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
@@ -58,11 +58,11 @@ async def serve_host(
 ) -> AsyncIterator[int]:
     """Serve one host's devices; gives the port, which the system chooses if it is 0. Raises PortTaken."""
 
-    async def serve_tcp(reader: asyncio.StreamReader, voice: _Voice) -> None:
-        await _serve_tcp(reader, voice, units)
+    async def serve_tcp(reader: asyncio.StreamReader, client: _Client) -> None:
+        await _serve_tcp(reader, client, units)
 
-    async def serve_rtu(reader: asyncio.StreamReader, voice: _Voice) -> None:
-        await _serve_rtu(reader, voice, RtuBus(units, seed=seed))
+    async def serve_rtu(reader: asyncio.StreamReader, client: _Client) -> None:
+        await _serve_rtu(reader, client, RtuBus(units, seed=seed))
 
     clients: set[asyncio.Task[None]] = set()
     serve = serve_tcp if framing == "tcp" else serve_rtu
@@ -92,16 +92,16 @@ async def serve_host(
 
 
 async def _attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, serve: _Serve) -> None:
-    voice = _Voice(writer)
+    client = _Client(writer)
     try:
         # A client may go at any moment.
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await serve(reader, voice)
+            await serve(reader, client)
     finally:
-        voice.close()
+        client.close()
 
 
-async def _serve_tcp(reader: asyncio.StreamReader, voice: _Voice, units: ModbusUnits) -> None:
+async def _serve_tcp(reader: asyncio.StreamReader, client: _Client, units: ModbusUnits) -> None:
     while True:
         header = await reader.readexactly(MBAP_LENGTH)
         length = int.from_bytes(header[4:6], "big") - 1
@@ -112,10 +112,10 @@ async def _serve_tcp(reader: asyncio.StreamReader, voice: _Voice, units: ModbusU
         if reply is not None:
             # A late answer keeps the number of its own request.
             answer = header[:4] + (len(reply.pdu) + 1).to_bytes(2, "big") + header[6:] + reply.pdu
-            voice.say(answer, LATE_BY_S if reply.fault is Fault.LATE else 0.0)
+            client.say(answer, LATE_BY_S if reply.fault is Fault.LATE else 0.0)
 
 
-async def _serve_rtu(reader: asyncio.StreamReader, voice: _Voice, bus: RtuBus) -> None:
+async def _serve_rtu(reader: asyncio.StreamReader, client: _Client, bus: RtuBus) -> None:
     loop = asyncio.get_running_loop()
     while data := await reader.read(READ_MAX):
-        voice.say_all(bus.heard(data, loop.time()))
+        client.say_all(bus.heard(data, loop.time()))

@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_S = 5.0
 _GONE = frozenset({Fault.SILENT, Fault.OFFLINE})
 
 
-class MqttVoice:
+class SimulatedPublisher:
     """One device's messages, one turn after the other. No I/O."""
 
     def __init__(self, device: MqttDevice, site: SimulatedSite, *, time_zone: str = "UTC") -> None:
@@ -62,7 +62,11 @@ class MqttVoice:
 
 @asynccontextmanager
 async def publishing(
-    voices: Sequence[MqttVoice], broker: Broker, *, now_ms: Callable[[], int], interval_s: float = INTERVAL_S
+    publishers: Sequence[SimulatedPublisher],
+    broker: Broker,
+    *,
+    now_ms: Callable[[], int],
+    interval_s: float = INTERVAL_S,
 ) -> AsyncIterator[None]:
     """Let the devices publish for the length of the context; say that they are gone at its end.
 
@@ -76,25 +80,27 @@ async def publishing(
     except OSError as error:
         raise BrokerFailed(f"the broker {broker.url} cannot be reached: {error.strerror or error}") from error
     client.loop_start()
-    task = asyncio.create_task(_publish(client, voices, now_ms, interval_s), name="publisher")
+    task = asyncio.create_task(_publish(client, publishers, now_ms, interval_s), name="publisher")
     try:
         yield
     finally:
         task.cancel()
         await asyncio.wait([task])
-        _send(client, (message for voice in voices for message in voice.farewell()))
+        _send(client, (message for publisher in publishers for message in publisher.farewell()))
         await asyncio.to_thread(_leave, client)
 
 
-async def _publish(client: Client, voices: Sequence[MqttVoice], now_ms: Callable[[], int], interval_s: float) -> None:
+async def _publish(
+    client: Client, publishers: Sequence[SimulatedPublisher], now_ms: Callable[[], int], interval_s: float
+) -> None:
     """Give each device its turn, one after the other, so that they do not all speak at once."""
-    for voice in voices:
-        _send(client, voice.turn(now_ms()))
+    for publisher in publishers:
+        _send(client, publisher.turn(now_ms()))
     while True:
-        for voice in voices:
-            await asyncio.sleep(interval_s / len(voices))
-            _send(client, voice.turn(now_ms()))
-        if not voices:
+        for publisher in publishers:
+            await asyncio.sleep(interval_s / len(publishers))
+            _send(client, publisher.turn(now_ms()))
+        if not publishers:
             await asyncio.sleep(interval_s)
 
 

@@ -64,16 +64,16 @@ _LAYOUTS: Mapping[str, tuple[tuple[str, str] | str, ...]] = {
 
 def sentences(device: SerialDevice, shown: Shown) -> bytes:
     """Return what the instrument says in one go: a sentence for each kind that its fields name."""
-    said = _Said(device, shown)
+    spoken = _Sentences(device, shown)
     kinds = dict.fromkeys(name.partition(".")[0] for name in device.fields.values())
-    return b"".join(_framed(body) for kind in kinds for body in said.bodies(kind))
+    return b"".join(_framed(body) for kind in kinds for body in spoken.bodies(kind))
 
 
 def _framed(body: str) -> bytes:
     return f"${body}*{checksum(body.encode()):02X}\r\n".encode()
 
 
-class _Said:
+class _Sentences:
     def __init__(self, device: SerialDevice, shown: Shown) -> None:
         self._device = device
         self._shown = shown

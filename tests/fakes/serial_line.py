@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from drivers.decoders.dialogue import Dialogue, Fields, question
 from drivers.decoders.ezo import EzoDecoder
-from drivers.serial.exchange import Exchange, Voice
+from drivers.serial.exchange import Exchange, LineDevice
 from drivers.serial.port import Chunk
 from edge.domain.driver import ConnectionLost
 from fakes.serial_peer import Behaviour, Reply
@@ -67,13 +67,13 @@ class NumberedCircuit:
         self.line = SerialLine(behave)
         self.exchange = Exchange(self.line, quiet_s=QUIET_S, character_s=0.0)
         self.decoder = EzoDecoder()
-        self.voice = Voice(decoder=self.decoder, response_timeout_s=TIMEOUT_S, gap_s=gap_s, says_address=False)
+        self.device = LineDevice(decoder=self.decoder, response_timeout_s=TIMEOUT_S, gap_s=gap_s, says_address=False)
 
     async def ask(self, number: int) -> float:
         def dialogue(is_owed: bool) -> Dialogue[Fields]:
             return question(f"{number}\r".encode(), self.read, {"0"}, to_the_end=is_owed)
 
-        fields = await self.exchange.hold(self.voice, dialogue)
+        fields = await self.exchange.run_dialogue(self.device, dialogue)
         value = fields["0"].value
         assert isinstance(value, float)
         return value

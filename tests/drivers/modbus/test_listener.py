@@ -1,10 +1,10 @@
-"""Who listens to an RTU line, without a line: bytes and moments."""
+"""The RTU listener without a line: bytes and moments."""
 
 import pytest
 
 from drivers.modbus.frames import FRAME_LENGTH_MAX
 from drivers.modbus.listener import ARRIVED_LENGTH_MAX, RtuListener, TcpListener
-from drivers.modbus.owed import OwedAnswers
+from drivers.modbus.owed import CONFIRMED_MIN, OwedAnswers
 from drivers.modbus.question import Question, read_question
 from fakes.modbus_line import crc
 
@@ -41,14 +41,14 @@ def test_a_doubled_answer_and_the_right_one_may_come_in_one_piece(listener: RtuL
     assert value_of(listener.hear(answer(7) + answer(8), 0.04)) == 8
 
 
-def test_an_answer_that_equals_the_last_one_is_believed_a_little_later(listener: RtuListener) -> None:
+def test_an_answer_that_equals_the_last_one_is_accepted_a_little_later(listener: RtuListener) -> None:
     listener.ask(question(1), 0.0)
     listener.hear(answer(7), 0.02)
     listener.ask(question(2), 0.03)
     assert listener.hear(answer(7), 0.05) is None
-    assert listener.doubts_until_s == pytest.approx(0.06)
-    assert value_of(listener.believe()) == 7
-    assert listener.doubts_until_s is None
+    assert listener.suspect_until_s == pytest.approx(0.06)
+    assert value_of(listener.accept_suspect()) == 7
+    assert listener.suspect_until_s is None
 
 
 def test_a_doubled_answer_in_front_of_the_right_one_teaches_that_the_unit_answers_twice(
@@ -68,11 +68,27 @@ def test_many_blocks_that_hold_the_same_are_not_waited_for_longer_and_longer(lis
     for number in range(1, 20):
         listener.ask(question(number), float(number))
         listener.hear(answer(0), number + 0.02)
-        assert listener.doubts_until_s == pytest.approx(number + 0.03)
-        assert value_of(listener.believe()) == 0
+        assert listener.suspect_until_s == pytest.approx(number + 0.03)
+        assert value_of(listener.accept_suspect()) == 0
 
 
-def test_the_same_question_is_not_doubted_for_having_the_same_answer(listener: RtuListener) -> None:
+def test_a_suspect_is_asked_for_once_more_until_the_unit_is_known_to_answer_once(listener: RtuListener) -> None:
+    listener.ask(question(0), 0.0)
+    listener.hear(answer(0), 0.02)
+    for number in range(1, CONFIRMED_MIN + 1):
+        for must_repeat in (True, False):
+            listener.ask(question(number), float(number))
+            listener.hear(answer(0), number + 0.02)
+            assert listener.must_repeat is must_repeat
+            if must_repeat:
+                listener.give_up(number + 0.03)
+        assert value_of(listener.accept_suspect()) == 0
+    listener.ask(question(0), 100.0)
+    assert listener.hear(answer(0), 100.02) is None
+    assert not listener.must_repeat
+
+
+def test_the_answer_to_the_same_question_is_never_a_suspect(listener: RtuListener) -> None:
     for moment_s in (0.0, 1.0):
         listener.ask(question(1), moment_s)
         assert value_of(listener.hear(answer(7), moment_s + 0.02)) == 7
@@ -86,10 +102,19 @@ def test_a_late_answer_with_the_value_of_before_is_a_late_one_and_no_double(
     listener.ask(question(1), 1.0)
     listener.give_up(1.2)
     assert owed.is_doubtful(question(1), 1.2)
-    listener.hear(answer(7), 1.25)
+    assert listener.hear(answer(7), 1.25) is None
     assert not owed.is_doubtful(question(1), 1.25)
     assert owed.answers_by_s(UNIT) == pytest.approx(0.5)
     assert owed.repeats_by_s(UNIT) == 0.0
+
+
+def test_what_arrived_before_a_question_is_no_answer_to_it(listener: RtuListener) -> None:
+    listener.ask(question(1), 0.0)
+    listener.give_up(0.1)
+    listener.hear(answer(6)[:-1], 0.2)
+    listener.ask(question(1), 1.0)
+    assert listener.hear(answer(6)[-1:], 1.01) is None
+    assert value_of(listener.hear(answer(7), 1.02)) == 7
 
 
 def test_what_stood_before_our_own_echo_came_before_we_asked(listener: RtuListener) -> None:

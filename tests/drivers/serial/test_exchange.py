@@ -7,7 +7,7 @@ import pytest
 
 from drivers.decoders.frame import FrameMalformed
 from drivers.decoders.sdi12 import Sdi12Decoder, measurement
-from drivers.serial.exchange import Exchange, Voice
+from drivers.serial.exchange import Exchange, LineDevice
 from edge.domain.driver import ConnectionLost
 from fakes.serial_line import QUIET_S, TIMEOUT_S, NumberedCircuit, SerialLine, answer, prompt
 from fakes.serial_peer import Reply, silent
@@ -30,8 +30,8 @@ def test_half_a_line_from_before_a_question_is_no_part_of_its_answer() -> None:
 
     async def main() -> None:
         exchange = Exchange(SerialLine(torn), quiet_s=QUIET_S, character_s=0.0)
-        voice = Voice(decoder=Sdi12Decoder(), response_timeout_s=TIMEOUT_S, gap_s=0.0, says_address=True)
-        assert (await exchange.hold(voice, lambda _owed: measurement("0", "M")))["0"].value == 5.0
+        device = LineDevice(decoder=Sdi12Decoder(), response_timeout_s=TIMEOUT_S, gap_s=0.0, says_address=True)
+        assert (await exchange.run_dialogue(device, lambda _owed: measurement("0", "M")))["0"].value == 5.0
 
     run_virtual(main)
 

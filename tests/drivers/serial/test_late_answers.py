@@ -9,7 +9,7 @@ import pytest
 from drivers.decoders.dialogue import NoAnswer, instruction
 from drivers.decoders.frame import FrameMalformed
 from drivers.decoders.sdi12 import Sdi12Decoder, measurement
-from drivers.serial.exchange import QUIET_S_MAX, Exchange, Voice
+from drivers.serial.exchange import QUIET_S_MAX, Exchange, LineDevice
 from fakes.serial_line import QUIET_S, TIMEOUT_S, NumberedCircuit, SerialLine, answer, in_turn, late, prompt
 from fakes.serial_peer import Behaviour, Reply, silent
 from fakes.virtual_time import run_virtual
@@ -66,7 +66,9 @@ def test_a_line_of_the_setup_does_not_make_up_for_a_missed_answer() -> None:
         circuit = NumberedCircuit(in_turn(silent, silent, lambda request: [Reply(b"1.000\r"), answer(request, 0.9)]))
         with pytest.raises(NoAnswer):
             await circuit.ask(1)
-        await circuit.exchange.hold(circuit.voice, lambda _owed: instruction(b"C,0\r", circuit.read, pause_s=0.3))
+        await circuit.exchange.run_dialogue(
+            circuit.device, lambda _owed: instruction(b"C,0\r", circuit.read, pause_s=0.3)
+        )
         assert await circuit.ask(2) == 2.0
 
     run_virtual(main)
@@ -118,13 +120,15 @@ def test_a_dead_sensor_with_an_address_costs_the_others_only_the_quiet_period() 
     async def main() -> None:
         line = SerialLine(one_is_dead)
         exchange = Exchange(line, quiet_s=QUIET_S, character_s=0.0)
-        voices = [
-            Voice(decoder=Sdi12Decoder(address=address), response_timeout_s=TIMEOUT_S, gap_s=0.0, says_address=True)
+        devices = [
+            LineDevice(
+                decoder=Sdi12Decoder(address=address), response_timeout_s=TIMEOUT_S, gap_s=0.0, says_address=True
+            )
             for address in "01"
         ]
         with pytest.raises(NoAnswer):
-            await exchange.hold(voices[1], lambda owed: measurement("1", "R0", to_the_end=owed))
-        await exchange.hold(voices[0], lambda owed: measurement("0", "R0", to_the_end=owed))
+            await exchange.run_dialogue(devices[1], lambda owed: measurement("1", "R0", to_the_end=owed))
+        await exchange.run_dialogue(devices[0], lambda owed: measurement("0", "R0", to_the_end=owed))
         assert asyncio.get_running_loop().time() == pytest.approx(TIMEOUT_S + QUIET_S + 0.01)
 
     run_virtual(main)

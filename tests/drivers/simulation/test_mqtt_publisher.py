@@ -17,7 +17,7 @@ from drivers.simulation import broker as broker_module
 from drivers.simulation.broker import open_broker
 from drivers.simulation.faults import MQTT_FAULTS, Fault
 from drivers.simulation.mqtt_messages import Outgoing, _placed
-from drivers.simulation.mqtt_publisher import KEPT_MAX, MqttVoice, publishing
+from drivers.simulation.mqtt_publisher import KEPT_MAX, SimulatedPublisher, publishing
 from edge.domain.driver import DeviceUnreachable, DriverContext
 from edge.domain.reading import Origin, Reason, Sample
 from edge.domain.settings import ConnectionSettings
@@ -51,20 +51,20 @@ def connection(folder: Path, *devices: str, url: str = "mqtt://h", groups: str =
 
 
 class Listener:
-    """A voice, and what our own decoder understands of it."""
+    """A publisher, and what our own decoder understands of it."""
 
     def __init__(self, folder: Path, device: str) -> None:
         settings = connection(folder, device)
         (publisher,) = simulated_publishers(settings)
         self.site = site()
         self.site.chosen.clear()
-        self.voice = MqttVoice(publisher, self.site, time_zone="Europe/Amsterdam")
+        self.publisher = SimulatedPublisher(publisher, self.site, time_zone="Europe/Amsterdam")
         self.decoder = DeviceMessages(settings.devices[0], time_zone="Europe/Amsterdam")
         self.presence: list[bool] = []
 
     def turn(self, now_ms: int = NOW_MS, fault: Fault | None = None) -> tuple[Sequence[Outgoing], Sequence[Sample]]:
         self.site.chosen[""] = fault
-        outgoing = list(self.voice.turn(now_ms))
+        outgoing = list(self.publisher.turn(now_ms))
         samples: list[Sample] = []
         for item in outgoing:
             message = Message(
@@ -103,7 +103,7 @@ def test_a_device_that_goes_says_so_and_its_bridge_stays(tmp_path: Path) -> None
     assert table.turn(fault=Fault.OFFLINE) == ([], [])
     table.turn()
     assert table.presence == [True, True, False, False, True, True]
-    assert [json.loads(item.payload)["state"] for item in table.voice.farewell()] == ["offline", "online"]
+    assert [json.loads(item.payload)["state"] for item in table.publisher.farewell()] == ["offline", "online"]
 
 
 def test_a_wrong_clock_is_not_believed(tmp_path: Path) -> None:
@@ -205,11 +205,11 @@ async def test_the_driver_hears_the_devices_and_the_newcomer_of_a_group(tmp_path
     async with open_broker(listen="127.0.0.1") as broker:
         assert broker is not None
         settings = connection(tmp_path, TASMOTA, LORA, url=broker.url, groups=groups)
-        voices = [MqttVoice(device, site()) for device in simulated_publishers(settings)]
+        publishers = [SimulatedPublisher(device, site()) for device in simulated_publishers(settings)]
         site().chosen.clear()
         driver = MqttDriver(settings, DriverContext())
         heard: dict[str, Sample] = {}
-        async with driver.open(), publishing(voices, broker, now_ms=lambda: NOW_MS, interval_s=0.2):
+        async with driver.open(), publishing(publishers, broker, now_ms=lambda: NOW_MS, interval_s=0.2):
             async with asyncio.timeout(20):
                 while heard.keys() != {"packing", "slab", "zigbee-hall"} or not driver.seen():
                     samples = await driver.receive()
