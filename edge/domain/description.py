@@ -79,7 +79,11 @@ class DeviceDescribed(DeviceFact):
     enabled: bool
     poll_interval_s: Annotated[float | None, "How often it is asked; not there where it speaks unasked."] = None
     expected_interval_s: Annotated[float | None, "Null: the device speaks when it likes, unasked."]
-    max_silence_s: Annotated[float, "Silence after which the device counts as lost to its readers."]
+    max_silence_s: Annotated[
+        float,
+        "Silence after which the device counts as lost to its readers. A day or more where it speaks unasked, unless the site"
+        " file says less.",
+    ]
     config_version: Annotated[Whole, "The update in force; 0 = the site file alone."]
     settable: SettableOfDevice
     points: Mapping[str, DescribedPoint]

@@ -30,13 +30,13 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class JsonName:
-    """The name of a field whose own name JSON cannot have, or Python cannot."""
+    """A field's name in JSON, where that is no name in Python (`from`, `$causationId`) or has another meaning here."""
 
     name: str
 
 
 class OpenList:
-    """The words that a text may be today. Readers take any other as well: a later release may know more."""
+    """The words that a text can be today. A reader takes any other as well: a later release may write more."""
 
     def __init__(self, *words: str) -> None:
         self.words = words
