@@ -104,6 +104,8 @@ class Refusals:
         self._chance = chance
         self._retry = retry
         self._waiting: dict[int, _Waiting] = {}
+        # Each stream's alarm, which is asked for after each append.
+        self._alarms: dict[int, AlarmIdentity] = {}
         # When the event store last took an event.
         self._taken_at_s = -1.0
         # Said in this run; the alarm itself is remembered over runs.
@@ -247,7 +249,10 @@ class Refusals:
             self._outbox.offer(self._author.alarm_cleared(alarm))
 
     def _identity(self, stream: int) -> AlarmIdentity:
-        return self._author.stream_alarm(AlarmKind.STREAM_REFUSED, self._outbox.streams.name(stream))
+        if stream not in self._alarms:
+            name = self._outbox.streams.name(stream)
+            self._alarms[stream] = self._author.stream_alarm(AlarmKind.STREAM_REFUSED, name)
+        return self._alarms[stream]
 
 
 async def judge(stream: Stream, refused: RefusedEvent) -> None:
