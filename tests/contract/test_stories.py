@@ -254,6 +254,30 @@ def test_every_event_of_a_story_keeps_its_schema(name: str) -> None:
             jsonschema.Draft202012Validator(published["Metadata.v1.json"]).validate(line["metadata"])
 
 
+def described(lines: list[Line], reading: Line) -> Line:
+    """Where CONTRACT.md says that the settings of a reading stand."""
+    found = [
+        line
+        for line in lines
+        if line["type"] == EventType.DEVICE_DESCRIBED
+        and line["data"]["deviceId"] == reading["data"]["deviceId"]
+        and line["data"]["configVersion"] == reading["metadata"]["configVersion"]
+        and line["metadata"]["position"] < reading["metadata"]["position"]
+    ]
+    return max(found, key=lambda line: int(line["metadata"]["position"]))
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_every_reading_leads_to_the_settings_under_which_it_was_made(name: str) -> None:
+    lines = recorded(name)
+    for reading in (line for line in lines if line["type"] == EventType.SENSOR_READING_RECEIVED):
+        told_of = described(lines, reading)["data"]
+        assert set(reading["data"]["readings"]) <= set(told_of["points"])
+        update_id = reading["metadata"].get("$causationId")
+        asked = [line["data"]["configuration"] for line in lines if line["id"] == update_id]
+        assert told_of["pollIntervalS"] == (asked[0]["pollIntervalS"] if asked else POLL_S)
+
+
 @pytest.mark.parametrize("name", STORIES)
 def test_revisions_count_the_events_of_a_stream_and_only_a_restored_store_goes_back(name: str) -> None:
     revisions: defaultdict[str, list[int]] = defaultdict(list)

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import jsonschema
 import pytest
 from esdbclient import EventStoreDBClient, NewEvent, StreamState
 
 from edge.contract.asyncapi import channels
 from edge.contract.published import page, printed, published
+from edge.contract.registry import schemas
 from edge.event_store.embedded.server import serve
 from fakes.contract_page import lay_out, open_view, view_of
 from fakes.site_processes import WAIT_S, Site, open_empty_site
@@ -87,6 +89,12 @@ def test_the_page_names_every_stream_and_every_file() -> None:
         )
         kind = re.sub(r"^stories/[\w-]+", "NAME" if "expected" in name else "stories/NAME", kind)
         assert f"`{kind}`" in table or name == "CONTRACT.md", name
+
+
+def test_the_printed_event_keeps_its_schema() -> None:
+    (data,) = re.findall(r"^```json\n(\{\n  \"siteId\".*?)^```$", page(), re.MULTILINE | re.DOTALL)
+    schema = schemas()["SensorReadingReceived.v1.json"]
+    jsonschema.Draft202012Validator(schema).validate(json.loads(data))
 
 
 @dataclass(kw_only=True)
