@@ -1,4 +1,4 @@
-"""Opens what may take a moment in a kernel's driver, or for ever: in a thread, so that nothing else waits for it."""
+"""Opens ports in a thread: in a kernel's driver that may take a moment or never end, and no other task waits for it."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,8 +11,8 @@ Opened = TypeVar("Opened")
 class PatientOpening(Generic[Opened]):
     """The openings of one port, one at a time.
 
-    - An opening cannot be cancelled. One that was given up is still under way, and the next call waits for the same one:
-      a second one would only hang beside it, and take a thread that other connections need.
+    - An opening cannot be cancelled. One that was given up is still under way, and the next call waits for the same
+      one: a second one would only hang beside it, and take a thread that other connections need.
     - What comes to be open while no call waits for it is closed.
     """
 

@@ -1,4 +1,4 @@
-"""What network servers and firmwares wrap around a device's values: opened, and everybody's names are the same. No I/O.
+"""Opens the envelopes that network servers and firmwares put around values, and gives all the same names. No I/O.
 
 An envelope tells where the values stand (`body`), where the message's own time and identity stand (`head`), and in
 which units the device was set to speak.

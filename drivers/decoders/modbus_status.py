@@ -33,7 +33,7 @@ def judged(readings: Mapping[str, Reading], statuses: Mapping[str, int | None], 
     """Return the readings with the quality that the status registers give them.
 
     `statuses` holds the raw bits of each status point that the device has; None where they could not be read in this
-    poll. Then what it guards is bad, `comm_error`: the device may have spoken against the value, and nobody heard it.
+    poll. Then the points it guards are bad, `comm_error`: the unread status may have said that their values are wrong.
     A status that is left out (the device does not have it, or a frame is looked at alone) says nothing.
     Bad beats uncertain; a reading that is bad already keeps its reason; else the first rule that applies gives it.
     """

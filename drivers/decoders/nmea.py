@@ -1,6 +1,6 @@
 """NMEA 0183 sentences of wind and weather instruments: `$WIMWV,212.6,R,5.8,N,A*29`. No I/O.
 
-Fields are named by sentence, whoever the talker is (WI, II, YX):
+Fields are named by sentence, for every talker (WI, II, YX):
 
     MWV.angle MWV.speed                 wind against the instrument's own zero mark; also as MWV.R.angle, MWV.T.speed
                                         and so on, by the reference: R relative, T theoretical
@@ -143,7 +143,7 @@ def _wind(body: str, parts: Sequence[str]) -> dict[str, Field]:
 
 
 def _transducers(body: str, parts: Sequence[str], *, is_checked: bool) -> Iterator[tuple[str, Field]]:
-    """XDR: groups of type, value, unit and name. Nothing but the checksum shows that the end of the last name is lost."""
+    """XDR: groups of type, value, unit and name. Only the checksum shows that the end of the last name is lost."""
     # LCJ's sensors write one comma too many at the end.
     if len(parts) % 4 == 1 and not parts[-1]:
         parts = parts[:-1]

@@ -138,7 +138,7 @@ class ValueCodec:
     def converts(self, unit: str) -> bool:
         """Whether a value in this unit (UCUM) can become one of the point's. If not, its readings are bad.
 
-        It is the frame that names the unit: somebody has set the instrument to another quantity, or the profile names
+        The frame names the unit. If it is a wrong one, the instrument was set to another quantity, or the profile names
         the wrong field. Worth a log line, once.
         """
         return self._way_from(unit) is not None

@@ -1,4 +1,4 @@
-"""What a Modbus frame or registers say of a device, without it: what `decode` does."""
+"""Decodes a Modbus frame, or registers, without the device: what `decode` does."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -61,18 +61,22 @@ def _placed(device: DeviceSettings, given: Given) -> tuple[Block, Sequence[int |
 
 
 def _place(device: DeviceSettings, table: Table | None, start: int | None, count: int) -> Block:
-    """Say where values stand. Without a start they are the first block that the device would be asked for.
+    """Return the place of values.
 
-    Of several blocks the one of just this length, those with published points before others; or the published points
-    alone, where somebody asked for no more; else from the first block on, as far as the device has points. Raises
-    Undecodable where the values cannot all stand there.
+    Without a start it is, in this order:
+
+    1. a block of just this length that the device would be asked for, one with published points first;
+    2. the block of the published points alone;
+    3. from the first block on, as far as the device has points.
+
+    Raises Undecodable if the values cannot all stand there.
     """
     published, others = _blocks(device, table)
     if start is not None:
         return Block(table=table or (published or others)[0].table, address=start, count=count)
     alone, _ = _blocks(device, table, only_values=True)
     first = (published or others)[0]
-    # Who has less than a block in hand began to read where the block begins.
+    # Fewer registers than a block has: they begin where the block begins.
     candidates = [*published, *alone, *(others if count > first.count else ())]
     fitting = next((block for block in candidates if block.count == count), None)
     if fitting is not None:
@@ -92,8 +96,7 @@ def _blocks(
 ) -> tuple[Sequence[Block], Sequence[Block]]:
     """Return what the device would be asked for in this table: blocks with published points, and those without.
 
-    `only_values`: what it would be asked for by somebody who wants no status and no decimals. Raises Undecodable if
-    there is nothing.
+    `only_values`: for a question that leaves out status and decimals. Raises Undecodable if there is nothing.
     """
     assert isinstance(device.options, ModbusDeviceOptions)
     points = {point.id: point.options for point in device.points if isinstance(point.options, ModbusPointOptions)}

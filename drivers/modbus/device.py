@@ -11,14 +11,14 @@ from drivers.modbus.setup import SetupWrite
 from edge.domain.reading import Reading, Reason, bad
 from edge.domain.settings import DeviceSettings
 
-# A pause of the setup that is shorter is waited out; during a longer one the other devices of the line are asked.
+# The poll waits for a shorter pause of the setup; during a longer one the other devices of the line are polled.
 PAUSE_S_WAITED = 0.1
 
 log = structlog.get_logger()
 
 
 class ModbusDevice:
-    """A device as its driver knows it. Outlives connections: what it refused once it is not asked again."""
+    """A device as its driver knows it. Outlives connections: a block that it refused is not asked for again."""
 
     def __init__(self, settings: DeviceSettings) -> None:
         assert isinstance(settings.options, ModbusDeviceOptions)
@@ -34,7 +34,7 @@ class ModbusDevice:
         self._unsupported: set[str] = set()
         self._written = 0
         self._ready_s = 0.0
-        # It was silent the last time when its setup was to be read back.
+        # It was silent when its setup was last read back.
         self.hides_setup = False
 
     def readings(self, blocks: Collection[ReadBlock]) -> Mapping[str, Reading]:
@@ -56,16 +56,16 @@ class ModbusDevice:
         return parts
 
     def rejoin(self, block: Block, parts: Sequence[Block]) -> None:
-        """Unlearn a split: each of its parts was refused, too, so that it was not their being together."""
+        """Undo a split: each of its parts was refused, too, so the points are not at fault together."""
         self.blocks = tuple(each for each in replaced(self.blocks, parts[0], (block,)) if each not in parts)
 
     def ask_last(self, block: Block) -> None:
-        """Ask for a block after all others from now on: where the poll ends at it, the others have been read."""
+        """Ask for a block last from now on: a poll that ends at it has read all others."""
         if block in self.blocks:
             self.blocks = (*(each for each in self.blocks if each is not block), block)
 
     def look_for_unsupported(self, block: Block, values: Sequence[int | bool]) -> None:
-        """Learn which points the device says it does not have; they are not asked for again until the daemon restarts."""
+        """Learn which points the device says it lacks; they are not asked for again until the daemon restarts."""
         found = {point_id for point_id in block.point_ids if self._is_unsupported(point_id, block, values)}
         if not found:
             return

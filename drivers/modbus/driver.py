@@ -20,10 +20,10 @@ from edge.domain.driver import ConnectionLost, DeviceUnreachable, MalformedRespo
 from edge.domain.reading import Sample
 from edge.domain.settings import ConnectionSettings
 
-# So many requests in a row without any answer, from whatever device, and the link itself is doubted and opened anew.
+# After so many requests in a row without an answer from any device, the link is closed and opened again.
 UNANSWERED_MAX = 3
 
-# Each answer that is none costs its whole time-out. After so many in one poll the other devices' turn has come.
+# Each malformed answer costs its whole time-out. After so many in one poll it is the turn of the other devices.
 MALFORMED_MAX = 3
 
 T = TypeVar("T")
@@ -103,9 +103,9 @@ class ModbusDriver:
         return True
 
     async def _is_held(self, device: ModbusDevice, write: SetupWrite) -> bool:
-        """Look whether the device holds already what is to be written. Nothing is written to one that is silent.
+        """Whether the device holds already what is to be written. Nothing is written to a silent device.
 
-        Whether one is silent altogether, or only about its setup, a block of its own shows in the next poll.
+        The next poll reads a block of its points: that shows whether it is silent altogether or only about its setup.
         """
         place = device.held_at(write)
         if place is None:
@@ -123,7 +123,7 @@ class ModbusDriver:
             raise
 
     async def _is_there(self, device: ModbusDevice) -> bool:
-        """Have the device say anything. Raises DeviceUnreachable if it does not."""
+        """Read anything from the device. Raises DeviceUnreachable if it does not answer."""
         for block in device.blocks[:1]:
             with suppress(RequestRefused, MalformedResponse):
                 await self._ask(device, block)
@@ -135,7 +135,7 @@ class ModbusDriver:
         except RequestRefused as refusal:
             if refusal.code in BUSY:
                 raise MalformedResponse(f"{device.id} puts its setup off, with {refusal}") from refusal
-            # Its readings may be worth something without (a drive that is run by hand); what they lack shows there.
+            # Readings may be right without the setup (a drive that is run by hand). If not, they show it.
             log.warning("modbus_setup_refused", device_id=device.id, request=question.text, error=str(refusal))
 
     async def _read(self, device: ModbusDevice, block: Block, read: list[ReadBlock]) -> None:
@@ -171,7 +171,7 @@ class ModbusDriver:
         return await self._counted(self._open_wire().read(device.options.address, block, device.options.pace))
 
     async def _counted(self, request: Awaitable[T]) -> T:
-        """Count the requests in a row that nobody answered."""
+        """Count the requests in a row that were not answered."""
         try:
             answer = await request
         except DeviceUnreachable:

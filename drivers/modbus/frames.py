@@ -2,7 +2,7 @@
 
 pymodbus makes the frames. Its way of finding them is not used, for what it does with real lines (measured with 3.16):
 RTU compares the unit and the CRC alone, so that any late answer will do; one wrong byte, a line's echo or a banner in
-front of an answer costs the answer; Modbus/TCP waits for ever behind a header that is none.
+front of an answer costs the answer; Modbus/TCP waits without end behind a header that is none.
 """
 
 from collections.abc import Iterator
@@ -119,7 +119,7 @@ class RtuFraming:
 
 
 def _answer_lengths(body: bytes, question: Question) -> range:
-    """How long an answer that begins like this can be: once, for what we ask; any, for a function nobody knows."""
+    """The lengths that an answer with this begin can have: one for a function we use, else any."""
     if body[:1] == bytes((question.function | EXCEPTION_BIT,)):
         return range(2, 3)
     if not body.startswith(question.answer_start):

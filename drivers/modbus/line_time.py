@@ -1,4 +1,4 @@
-"""How long frames and the silences between them take on a line, and how busy that makes it. Pure."""
+"""The time of frames and silences on a line, and the load that they make. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ GAP_CHARACTERS = 3.5
 GAP_S_MIN = 0.00175
 # Behind a converter the speed is not known; it keeps the line's own silence. This one shows a doubled answer.
 CONVERTER_GAP_S = 0.002
-# Above this a device that has to be asked twice makes the others late.
+# Above this load a device that is asked twice makes the others late.
 LOAD_MAX = 0.7
-# From the end of a request to the begin of its answer: cheap sensors need 5 to 20 ms.
+# From the end of a request to the start of its answer: cheap sensors need 5 to 20 ms.
 TURNAROUND_S = 0.01
 # Unit and CRC, around a PDU.
 FRAME_AROUND = 3
@@ -57,7 +57,7 @@ def bus_load(connection: ConnectionSettings) -> float:
 
 
 def bus_load_cautions(connection: ConnectionSettings) -> Iterator[tuple[str, str]]:
-    """Warn of a line that has more to carry than it well can."""
+    """Warn of a line with too much to carry."""
     load = bus_load(connection)
     if load > LOAD_MAX:
         assert isinstance(connection.options, ModbusConnectionOptions)

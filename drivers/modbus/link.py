@@ -1,7 +1,8 @@
-"""The transport under a wire: pymodbus's, for TCP and for serial lines. Bytes in, bytes out, and an end that is told.
+"""The transport under a wire: pymodbus's, for TCP and serial lines. It passes bytes, and reports a lost connection.
 
-pymodbus opens a serial port on the event loop; here it is opened in a thread. pymodbus's client above it is not used: its requests wait their whole time-out when the peer closes, match answers by
-unit and CRC alone (RTU), and give up a link that is fine after four silent requests (facts/libraries.md 1.2, 1.3).
+pymodbus opens a serial port on the event loop; here it is opened in a thread. pymodbus's client above it is not used:
+its requests wait their whole time-out when the peer closes, match answers by unit and CRC alone (RTU), and give up a
+good link after four silent requests (facts/libraries.md 1.2, 1.3).
 """
 
 import asyncio

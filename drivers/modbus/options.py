@@ -93,7 +93,7 @@ class ModbusConnectionOptions:
             yield f"tcp_port is {self.tcp_port}; it must be from 1 to 65535"
 
     def _foreign_keys(self, names: tuple[str, ...]) -> Iterator[str]:
-        """Keys that mean nothing on this transport: somebody expects something of them."""
+        """Keys that have no effect on this transport: the author of the site file expects one."""
         for item in fields(self):
             if item.name in names and getattr(self, item.name) != item.default:
                 yield f'{item.name} is no key of transport "{self.transport}"; it has {_OWN_KEYS[self.transport]}'

@@ -1,11 +1,11 @@
-"""Which answers are still to be expected on an RTU line, and how late its units were seen to be. Pure.
+"""Answers that may still come on an RTU line, and how late its units were seen to be. Pure.
 
 An RTU answer shows its unit, its function and its length, and nothing of the request it belongs to. A unit that left a
 request unanswered may therefore answer it later, and that answer looks like the one to the next request of the same
 kind (reproduced with pymodbus: facts/libraries.md 1.3). Waiting alone cannot exclude that: there is always a device, or
 a converter in front of it, that is later than any wait. What can be known:
 
-- The owed answer arrives while nobody asked for it: it is settled, and how late this unit can be is learnt.
+- The owed answer arrives while no question is open: it is settled, and shows how late this unit can be.
 - A unit answers in the order in which it was asked. Its answer to a request of *another* kind (another length or
   function) proves that nothing older comes any more. Where an answer could be taken for an owed one, such a request is
   made first: the same registers, another number of them (`fence`).
@@ -24,11 +24,11 @@ from drivers.modbus.question import Question, Shape, read_question
 LATENESS_S_MAX = 10.0
 # A unit that was late once may be later the next time.
 LATENESS_FACTOR = 2.0
-# The same for a unit that sends its answers twice, how long after the first it was seen to send the second one. What
-# comes later than this is not waited for.
+# The same factor holds for a unit that sends its answers twice, and the time from the first to the second. A second
+# answer later than this is not waited for.
 REPEAT_S_MAX = 0.25
 REPEAT_MARGIN_S = 0.005
-# So often a doubted answer was the same when it was asked for again: then the unit is one that answers once.
+# After so many suspect answers that a second request confirmed, the unit counts as one that answers once.
 CONFIRMED_MIN = 5
 # How far a fence may reach beyond the registers (or bytes of bits) that were asked for.
 FENCE_REACH = 4
@@ -64,17 +64,17 @@ class OwedAnswers:
             return
         owed = self._current(question.unit, asked_s)
         before = owed.get(question.shape)
-        # What came may be the answer to the oldest request of its kind, and then proves nothing about younger ones.
+        # It may be the answer to the oldest request of its kind, and then proves nothing about younger ones.
         proof_s = asked_s if before is None else before.first_s
-        # An exception may be that to an older request of the function, if there is one: then the one to this is still to
-        # come. Else it is the answer, and a device that lacks a register refuses it in every poll.
+        # An exception may answer an older request of the function, if there is one; the answer to this is then still to
+        # come. Else it is the answer: a device that lacks a register refuses it in every poll.
         is_doubtful = question.is_refused_by(pdu) and self.is_refusal_doubtful(question, asked_s)
         self._settle(question.unit, proof_s)
         if before is not None or is_doubtful:
             owed[question.shape] = _Asked(proof_s, asked_s)
 
     def heard(self, frame: Frame, now_s: float) -> bool:
-        """Take note of an answer that nobody waited for. True if it was owed: then it is settled, its lateness learnt."""
+        """Take note of an answer to no open question. True if it was owed: it is settled, and its lateness kept."""
         owed = self._current(frame.unit, now_s)
         for shape, asked in owed.items():
             if _may_answer(frame.pdu, shape):
@@ -92,7 +92,7 @@ class OwedAnswers:
             self._repeat_s[unit] = max(after_s, self._repeat_s.get(unit, 0.0))
 
     def confirmed(self, unit: int) -> None:
-        """Note that an answer that could have been the last one once more was right."""
+        """Note that a suspect answer, a possible duplicate of the last one, was right."""
         self._confirmed[unit] = self._confirmed.get(unit, 0) + 1
 
     def is_single(self, unit: int) -> bool:
@@ -139,7 +139,7 @@ class OwedAnswers:
         return None
 
     def _current(self, unit: int, now_s: float) -> dict[Shape, _Asked]:
-        """What the unit owes, without that which is too old to come."""
+        """Return what the unit owes, without what is too old to come."""
         owed = self._owed.setdefault(unit, {})
         for shape, asked in list(owed.items()):
             if now_s - asked.last_s > LATENESS_S_MAX:

@@ -22,7 +22,7 @@ class Question:
     unit: int
     pdu: bytes
     answer_start: bytes
-    # None: of an unusual function nobody knows.
+    # None: the length is not known for an unusual function.
     answer_length: int | None
     # For people: "holding 3 to 6".
     text: str

@@ -1,4 +1,4 @@
-"""A first look at a Modbus connection: who answers, and which packaged profiles fit a unit that no file describes."""
+"""A first look at a Modbus connection: the units that answer, and the packaged profiles that fit each of them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -17,7 +17,7 @@ from edge.domain.settings import DeviceSettings
 
 # Enough to tell a model by; an energy meter has a dozen.
 BLOCKS_MAX = 3
-# Some devices say nothing instead of refusing. Each such question costs a response time-out, on a bus for everybody.
+# Some devices are silent where others refuse. Each such question costs the whole bus a response time-out.
 SILENCES_MAX = 6
 
 

@@ -1,4 +1,4 @@
-"""Where a broker is, and how we prove to each other who we are."""
+"""The address of a broker, its certificates, and our user and password."""
 
 import ipaddress
 import ssl
@@ -31,7 +31,7 @@ class Address:
 
 
 def address(options: MqttConnectionOptions) -> Address:
-    """Return where the broker is; the options say no mistakes."""
+    """Return the address of options without mistakes."""
     parts = urlsplit(options.url)
     assert parts.hostname is not None
     return Address(
@@ -42,7 +42,7 @@ def address(options: MqttConnectionOptions) -> Address:
 
 
 def user_and_password(options: MqttConnectionOptions, context: DriverContext) -> tuple[str, str] | None:
-    """Look up who we are at the broker; None: nobody. Raises DriverMisconfigured."""
+    """Look up our user and password; None: no user. Raises DriverMisconfigured."""
     if options.credential is None:
         return None
     user, separator, password = context.credential(options.credential).partition(":")

@@ -1,4 +1,4 @@
-"""From a message's bytes to its parts: what was said of one moment, where points look for their values. No I/O."""
+"""From the bytes of a message to its contents, one for each moment of measuring. No I/O."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ _NO_UNITS: Mapping[str, str] = MappingProxyType({})
 
 
 class Message(NamedTuple):
-    """One MQTT message as it came. A named tuple, because each is made twice: as it came, and with its delivery."""
+    """One MQTT message. A named tuple, because each is made twice: as it arrives, and with its delivery."""
 
     topic: str
     payload: bytes
@@ -27,7 +27,7 @@ class Message(NamedTuple):
     received_at_ms: int
     # Sent by the broker because we subscribed, not by the device just now.
     is_retained: bool = False
-    # DUP: the broker has sent it before, and had no acknowledgement.
+    # DUP: the broker has sent it before, without an acknowledgement.
     is_repeated: bool = False
     # What the inbox makes of that: the name of its delivery, and which earlier one it may be.
     delivery: bytes = b""
@@ -46,7 +46,7 @@ class Part:
     is_history: bool = False
     # Canonical unit -> the unit that the device was set to.
     units: Mapping[str, str] = field(default_factory=lambda: _NO_UNITS)
-    # What is the same only for the same measurement, where the message or the record says so.
+    # The identity of the measurement, where the message or the record has one.
     identity: bytes | None = None
 
 
@@ -82,7 +82,7 @@ class PayloadReader:
     def frame_parts(
         self, frame: bytes, *, received_at_ms: int, measured_at_ms: int | None = None, identity: bytes | None = None
     ) -> Iterator[Part]:
-        """Return what a device's own bytes say, taken out of their envelope, which said the last two arguments."""
+        """Return the contents of a device's own bytes; the envelope around them gave the last two arguments."""
         model = self._options.model
         if not self._has_frames:
             raise PayloadMalformed(f'the device sends payload "{self._options.payload}", not bytes of a radio')

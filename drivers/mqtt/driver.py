@@ -29,7 +29,7 @@ from edge.domain.driver import (
 from edge.domain.reading import Sample
 from edge.domain.settings import ConnectionSettings, DeviceGroup, DeviceSettings
 
-# What one `receive` looks at: a few milliseconds of decoding, in which nobody else runs.
+# The messages that one `receive` decodes: a few milliseconds, in which no other task runs.
 BATCH_MAX = 64
 # What MQTT 3.1.1 brokers send without an acknowledgement unless told otherwise (mosquitto, VerneMQ: 20; EMQX: 32).
 WINDOW_OF_OLD = 20
@@ -43,7 +43,7 @@ class MqttDriver:
     """A PushedDriver, WindowedDriver, RecallingDriver and GroupDriver for one broker.
 
     Each message is acknowledged when all its samples are accepted, in order of arrival, on the connection that brought
-    it; one that says nothing of ours waits only for its turn.
+    it. A message without samples of ours waits only for its turn.
     """
 
     def __init__(self, connection: ConnectionSettings, context: DriverContext) -> None:
@@ -67,8 +67,8 @@ class MqttDriver:
         self._subscriptions: frozenset[Subscription] = frozenset()
         # Whether the broker has granted all of them.
         self._is_granted = False
-        # Of the present connection: messages and who has still to look at them; messages of names that may become
-        # devices; and what `receive` gives next.
+        # Of the present connection: each message with a device that has still to decode it; messages of names that may
+        # become devices; and what `receive` returns next.
         self._asks: deque[tuple[Delivery, DeviceMessages]] = deque()
         self._held: list[Delivery] = []
         self._news: deque[Sample | DriverError] = deque()
@@ -115,7 +115,7 @@ class MqttDriver:
         for delivery in held:
             self._route(delivery)
         while True:
-            # What waits here keeps nobody else from the loop.
+            # Messages that wait here must not keep other tasks from the loop.
             await asyncio.sleep(0)
             is_empty = self._look_through(inbox)
             if self._news or self._held:
@@ -182,7 +182,7 @@ class MqttDriver:
         return frozenset(subscription for subscription in self._subscriptions if not subscription.is_state)
 
     def _subscribe(self) -> None:
-        """Ask for everything that we do not have yet."""
+        """Subscribe to every filter that the session lacks."""
         assert self._session is not None
         assert self._inbox is not None
         filters = [topic_filter for device in self._devices.values() for topic_filter in device.filters]
@@ -208,7 +208,7 @@ class MqttDriver:
         return samples
 
     def _look_through(self, inbox: Inbox) -> bool:
-        """Look at what came, up to a limit; whether that was all."""
+        """Decode what came, up to a limit; return whether that was all."""
         while inbox.refusals:
             self._refused(*inbox.refusals.popleft())
         try:
@@ -224,7 +224,7 @@ class MqttDriver:
         return False
 
     def _route(self, delivery: Delivery) -> None:
-        """Decide who is to look at a message."""
+        """Decide which devices decode a message."""
         devices = dict.fromkeys(self._by_topic.matching(delivery.message.topic))
         is_held = False
         try:
@@ -241,7 +241,7 @@ class MqttDriver:
                 delivery.owed -= 1
 
     def _ask(self, delivery: Delivery, device: DeviceMessages, inbox: Inbox) -> None:
-        """Let one device look at a message."""
+        """Let one device decode a message."""
         message = delivery.message
         try:
             is_there = device.availability(message)
@@ -256,7 +256,7 @@ class MqttDriver:
             says = f"{error} (topic {message.topic}, payload {_shown(message.payload)})"
             self._news.append(MalformedResponse(says, device_id=device.device_id))
         except Exception as error:
-            # Named, not handled: only we know whose message it was, only the owner task what a bug costs whom.
+            # Only the driver knows the device of the message; only the owner task handles a bug. So it is named here.
             raise DecodingBroke(device.device_id) from error
         finally:
             delivery.owed -= 1
@@ -267,7 +267,7 @@ class MqttDriver:
         self._news.extend(concerned or [MalformedResponse(says)])
 
     def _refused(self, topic_filter: str, reason: str) -> None:
-        """Tell of all devices that the broker gives us nothing of."""
+        """Report all devices whose topics the broker refuses."""
         log.warning(
             "mqtt_subscription_refused", connection_id=self._connection_id, topic_filter=topic_filter, reason=reason
         )
@@ -297,6 +297,6 @@ class MqttDriver:
 
 
 def _shown(payload: bytes) -> str:
-    """Payload for a person's eyes."""
+    """Return a payload as a person can read it."""
     shown = payload[:PAYLOAD_SHOWN_MAX].decode(errors="backslashreplace")
     return f"{shown!r}…" if len(payload) > PAYLOAD_SHOWN_MAX else repr(shown)

@@ -1,7 +1,7 @@
-"""What came on one connection to the broker and is not acknowledged yet. Pure: the driver sends the acknowledgements.
+"""The messages of one connection that are not acknowledged yet. Pure: the driver sends the acknowledgements.
 
-There is a new inbox for each connection: a packet id means nothing on another one, so what was accepted too late finds
-nothing to acknowledge here, and comes again.
+Each connection has a new inbox, because a packet id means nothing on another one. A sample that is accepted after the
+connection's end acknowledges nothing, and its message comes again.
 """
 
 import asyncio
@@ -21,15 +21,16 @@ DOUBT_S = 2.0
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One message, and how much is still owed to it."""
+    """One message, and the steps left before its acknowledgement."""
 
     message: Message
-    # 0: the broker wants no acknowledgement.
+    # 0: the broker expects no acknowledgement.
     packet_id: int
     verdict: Verdict | None = None
-    # Why it could not be taken; empty = it could.
+    # Why it cannot be decoded; empty = it can.
     trouble: str = ""
-    # Devices that have not looked at it, and samples of it that are not accepted. The first is the routing itself.
+    # Steps left before the acknowledgement: 1 for routing, 1 per device that has to decode it, 1 per sample not on
+    # disk.
     owed: int = 1
 
 
@@ -39,12 +40,12 @@ class Inbox:
     def __init__(self, *, inflight_max: int, redeliveries: Redeliveries | None = None) -> None:
         self._inflight_max = inflight_max
         self._redeliveries = Redeliveries(window=inflight_max) if redeliveries is None else redeliveries
-        # In order of arrival, up to the first one that is owed nothing: that order is the order of acknowledgement.
+        # In order of arrival, which is the order of acknowledgement.
         self._deliveries: deque[Delivery] = deque()
         self._waiting: deque[Delivery] = deque()
         # Their payloads' bytes.
         self._size = 0
-        # By the identity of the sample, which stays unique because the sample is kept.
+        # By `id()` of the sample. It stays unique because the sample is kept here.
         self._samples: dict[int, tuple[Sample, Delivery]] = {}
         # (topic filter, reason)
         self.refusals: deque[tuple[str, str]] = deque()
@@ -73,7 +74,7 @@ class Inbox:
     # What the session tells.
 
     def connected(self, *, is_resumed: bool) -> None:
-        """Note that the broker has taken us, and whether it still had our session."""
+        """Note that the broker has accepted us, and whether it still had our session."""
         self._redeliveries.connected(is_resumed=is_resumed)
 
     def arrived(self, message: Message, packet_id: int) -> None:
@@ -82,7 +83,7 @@ class Inbox:
         self._take_in(Delivery(message._replace(delivery=name), packet_id, verdict))
 
     def copied(self, message: Message, packet_id: int) -> None:
-        """Take in another copy of what came: nobody looks at it."""
+        """Take in another copy of a message: no device decodes it."""
         self._redeliveries.copied(packet_id, is_marked=message.is_repeated)
         self._deliveries.append(Delivery(message, packet_id, owed=0))
         self._size += len(message.payload)
@@ -140,7 +141,7 @@ class Inbox:
             self._redeliveries.decide(is_certain=False)
 
     def next(self) -> Delivery | None:
-        """Return the next message that nobody looked at; None if there is none, or what comes next must tell what it is."""
+        """Return the next message to decode; None if there is none, or if a later one must tell what it is."""
         if not self._waiting:
             return None
         delivery, verdict = self._waiting[0], self._waiting[0].verdict

@@ -1,4 +1,4 @@
-"""What is said at a broker, for a person who looks for devices. The daemon's session there is never touched."""
+"""Listens at a broker for a person who looks for devices. The daemon's session there is never touched."""
 
 import asyncio
 import math
@@ -67,8 +67,8 @@ async def listen(
 ) -> AsyncGenerator[Message, None]:
     """Yield each message that comes under these topic filters within some seconds, what the broker retained first.
 
-    In a session of its own that leaves nothing behind: a running gateway misses nothing. Whoever stops early closes it
-    (`contextlib.aclosing`). Raises ConnectionLost, DriverMisconfigured.
+    It has a session of its own that leaves nothing behind: a running gateway misses nothing. A caller that stops early
+    closes the iterator (`contextlib.aclosing`). Raises ConnectionLost, DriverMisconfigured.
     """
     ear = _Ear()
     client_id = f"ge-listen-{uuid.uuid4().hex[:8]}"

@@ -1,4 +1,4 @@
-"""Names that the patterns of device groups captured and that are no devices: to be looked at, or to be taken on."""
+"""Names that the patterns of device groups captured and that are no devices: listed as seen, or adopted."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def group_patterns(group: DeviceGroup) -> tuple[TopicPattern, ...]:
 
 @dataclass(slots=True)
 class _Group:
-    """A group, prepared, and who is in it."""
+    """A group, prepared, and its devices."""
 
     settings: DeviceGroup
     patterns: tuple[TopicPattern, ...]
@@ -41,7 +41,7 @@ class _Group:
     members: set[str] = field(default_factory=set)
 
     def name_in(self, topic: str) -> str | None:
-        """Return whose topic it is; None if it is none of this group."""
+        """Return the name in a topic; None if the topic is none of this group."""
         if self.excluded.matching(topic):
             return None
         names = (pattern.name_in(topic) for pattern in self.patterns)
@@ -59,7 +59,7 @@ class Newcomers:
         # Device id -> its group, name and first message; waiting to be reported, and waiting for the answer.
         self._appeared: dict[str, tuple[_Group, str, Message]] = {}
         self._reported: dict[str, tuple[_Group, str, Message]] = {}
-        # Whom the collector did not take on (yet: a disk may have failed it).
+        # Names that the collector did not adopt (yet: a disk may have failed it).
         self._declined: OrderedDict[str, tuple[_Group, str]] = OrderedDict()
 
     @property
@@ -68,10 +68,10 @@ class Newcomers:
         return tuple(pattern.filter for group in self._groups for pattern in group.patterns)
 
     def look(self, message: Message) -> bool:
-        """Look at a message of no device of ours. True: keep it until the collector has decided who it is."""
+        """Look at a message of no known device. True: keep it until the collector has decided on its name."""
         for group in self._groups:
             name = group.name_in(message.topic)
-            # Devices of several kinds may share a pattern: it is the first group's that takes it on.
+            # Groups of several kinds may share a pattern: the first one that accepts the message has it.
             if name is not None and self._look_at(group, name, message):
                 return True
         return False
@@ -130,7 +130,7 @@ class Newcomers:
         return tuple(self._seen.values())
 
     def appeared(self) -> Sequence[tuple[DeviceGroup, str]]:
-        """Return, once, which names are to be taken on."""
+        """Return the names to adopt, each once."""
         self._reported |= self._appeared
         appeared = [(group.settings, name) for group, name, _ in self._appeared.values()]
         self._appeared.clear()
@@ -140,14 +140,14 @@ class Newcomers:
         """Learn that a name became a device."""
         self._device_ids.add(device.id)
         reported, declined = self._reported.pop(device.id, None), self._declined.pop(device.id, None)
-        if (who := reported or declined) is not None:
-            group, name = who[0], who[1]
+        if (known := reported or declined) is not None:
+            group, name = known[0], known[1]
             group.members.add(device.id)
             for other in self._groups:
                 self._seen.pop((other.settings.id, name), None)
 
     def close_list(self) -> None:
-        """Learn that the collector has decided: who was reported and not taken on is only seen from now on."""
+        """Learn that the collector has decided: a reported name that it did not adopt is only listed as seen."""
         for device_id, (group, name, message) in self._reported.items():
             self._declined[device_id] = (group, name)
             self._note(group, name, message, _DECLINED)
@@ -156,7 +156,7 @@ class Newcomers:
             self._declined.popitem(last=False)
 
     def begin(self) -> None:
-        """Start anew: the messages that showed somebody are gone, and come again."""
+        """Forget reported names: the connection is new, and their messages come again."""
         self._appeared.clear()
         self._reported.clear()
 

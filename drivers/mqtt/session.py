@@ -2,9 +2,9 @@
 
 What paho 2 does by itself and what is done about it:
 - `connect` blocks on DNS, TCP and TLS: it is given a link that is connected already (`_create_socket`);
-- its keep-alive calls the broker dead when the answer to a ping waits behind a pause of ours: pings are the link's;
+- its keep-alive calls the broker dead when we pause before we read the answer to a ping: pings are the link's;
 - after a refusal it may connect again by itself: `reconnect_on_failure=False`, the collector owns back-off;
-- a topic that is no UTF-8 raises where it is looked at: it is looked at in one place.
+- a topic that is no UTF-8 raises where it is read: it is read in one place.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from drivers.mqtt.subscriptions import QUALITY, Copies, Subscription, identified
 V5 = MQTTProtocolVersion.MQTTv5
 V311 = MQTTProtocolVersion.MQTTv311
 
-# How often it is looked whether a ping is due.
+# How often the session checks whether a ping is due.
 TICK_S = 1.0
 # MQTT lets a broker call a client dead after so many keep-alives of silence (5.0, section 3.1.2.10); so do we.
 KEEP_ALIVES_MAX = 1.5
@@ -49,14 +49,14 @@ class Terms:
 
 
 class Listener(Protocol):
-    """Whoever is told what a session brings."""
+    """The receiver of what a session brings."""
 
     @property
     def is_full(self) -> bool:
         """Whether nothing more should be read for now."""
 
     def connected(self, *, is_resumed: bool) -> None:
-        """Learn that the broker takes us, before anything else comes, and whether it still had our session."""
+        """Learn that the broker accepts us, before anything else comes, and whether it still had our session."""
 
     def arrived(self, message: Message, packet_id: int) -> None:
         """Take a message; packet id 0: nothing is to be acknowledged."""
@@ -78,7 +78,7 @@ class Listener(Protocol):
 
 
 class Unanswered(ConnectionError):  # noqa: N818 - what happened
-    """The connection ended before the broker had said whether it takes us."""
+    """The connection ended before the broker had said whether it accepts us."""
 
 
 class _Client(Client):
@@ -100,7 +100,7 @@ class _Client(Client):
 
 
 class Session:
-    """What is said on one connection. Tells its listener everything that happens, and nothing any more once closed."""
+    """MQTT on one connection. Its listener is told everything that happens until the session is closed."""
 
     def __init__(self, terms: Terms, version: MQTTProtocolVersion, listener: Listener) -> None:
         self.version = version
@@ -120,7 +120,7 @@ class Session:
         self._pinged_s = 0.0
 
     async def introduce(self) -> ReasonCode | None:
-        """Say who we are on a link that is connected; return why the broker refuses us, None if it does not.
+        """Send CONNECT on a connected link; return why the broker refuses us, None if it does not.
 
         Raises Unanswered when the connection ends instead.
         """

@@ -1,8 +1,8 @@
 """What a broker is asked for, and which of the messages that it then sends are copies of one. No I/O.
 
-A broker may send a message once for each topic filter that it matches (MQTT 5.0, section 3.3.4; mosquitto does). Two filters
-of a site may match it; and a session that outlives a change of the site file still holds the old filters, which nobody
-remembers. So each filter has a number that the broker adds to what comes under it, the same in every run.
+A broker may send a message once for each topic filter that it matches (MQTT 5.0, section 3.3.4; mosquitto does). Two
+filters of a site may match it. And a session that outlives a change of the site file still holds the old filters, which
+are then unknown here. So each filter has a number, the same in every run; the broker adds it to each message.
 """
 
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""A device that speaks by itself: what it says is kept, and its newest words are the answer to a poll.
+"""A device that sends by itself: its frames are kept, and a poll takes the newest.
 
 So the poll interval in force thins it, and its silence is that of any other device. A sample is what arrived since the
 poll before, the newest of each field, and nothing that is older than the response time-out: each word counts once. A

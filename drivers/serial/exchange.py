@@ -1,10 +1,10 @@
 """Questions and answers at one port: one at a time, and a late answer is never taken for the next question's.
 
-A serial line has no number that ties an answer to its question. What stands in for it, after a question that was not
-answered:
+A serial line has no number that ties an answer to its question. After a question that was not answered, this takes its
+place:
 
 1. The line stays quiet for another response time-out, or twice the longest lateness that this device has shown, so
-   that the late answer arrives while nobody asks; as long as bytes arrive, and for `quiet_ms` after them.
+   that the late answer arrives while no question is open; and as long as bytes arrive, and `quiet_ms` after them.
 2. If it still did not arrive, the next question listens to the end of its time and takes the last answer: an adapter
    that hands two over together hands the late one over first.
 
@@ -22,10 +22,10 @@ from drivers.decoders.dialogue import Ask, Dialogue, Fields, More, Pause
 from drivers.decoders.frame import FrameDecoder, FrameMalformed
 from drivers.serial.port import Port
 
-# What is later than this is a broken device; and on a line that never falls silent the next question is asked anyway.
+# A device that answers later than this is broken. On a line that never falls silent the next question is asked anyway.
 QUIET_S_MAX = 10.0
 
-# Said after a restart: EZO circuits (`*RS`, `*RE`), and the boot loaders of ESP8266 and ESP32 boards.
+# Sent after a restart: by EZO circuits (`*RS`, `*RE`), and the boot loaders of ESP8266 and ESP32 boards.
 _RESTARTED = re.compile(rb"\*R[SE](?:$|[\r\n])|rst cause:|rst:0x", re.IGNORECASE)
 
 
@@ -36,25 +36,25 @@ def is_restart(data: bytes) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class LineDevice:
-    """A device as the line knows it."""
+    """A device as its line knows it."""
 
     decoder: FrameDecoder
     response_timeout_s: float
     # Silence between two questions.
     gap_s: float
-    # Its answers tell who speaks.
+    # Its answers hold its address.
     says_address: bool
-    # The latest that one of its answers came after its time-out.
+    # The longest that an answer came after its time-out.
     lateness_s: float = 0.0
 
 
 @dataclass(slots=True)
 class _PendingReply:
-    """What was heard in a dialogue and not judged yet, and until when its turn lasts."""
+    """Frames of a reply that the dialogue has not had yet, and until when the wait for more lasts."""
 
     frames: deque[bytes] = field(default_factory=deque)
     until_s: float = 0.0
-    # The time is over and what had come until then is fetched.
+    # The wait is over, and all that came until then is in `frames`.
     is_over: bool = False
 
 
@@ -80,7 +80,7 @@ class Exchange:
         self.restarts = 0
 
     async def run_dialogue(self, device: LineDevice, dialogue: Callable[[bool], Dialogue[Fields]]) -> Fields:
-        """Hold a dialogue; it is made with whether the answer to an earlier question may still come.
+        """Run a dialogue. `dialogue` makes it, and is told whether the answer to an earlier question may still come.
 
         Raises NoAnswer, FrameMalformed or ConnectionLost. May be cancelled: the answer then counts as late.
         """
@@ -124,11 +124,11 @@ class Exchange:
 
     @staticmethod
     def _is_apart(device: LineDevice, other: LineDevice) -> bool:
-        """Whether the one's answer could never be taken for the other's."""
+        """Whether the answer of one device can never be taken for that of the other."""
         return device is not other and device.says_address and other.says_address
 
     def _note_late(self, data: bytes, arrived_s: float) -> None:
-        """Take in what came while nobody asked; it may be the late answer."""
+        """Take in bytes that came without a question: they may be the late answer."""
         missed = self._missed
         if missed is None or not any(_holds_values(missed.device, frame) for frame in missed.device.decoder.feed(data)):
             return
@@ -154,7 +154,7 @@ class Exchange:
         device.decoder.reset()
         await self._port.send(turn.data)
         wait_s = device.response_timeout_s if turn.wait_s is None else turn.wait_s
-        # The kernel has the bytes; the line still needs its time for them.
+        # `send` returns when the kernel has the bytes; the line still needs its time for them.
         return _PendingReply(until_s=self._loop.time() + len(turn.data) * self._character_s + wait_s)
 
     async def _next_frame(self, device: LineDevice, reply: _PendingReply) -> bytes | None:

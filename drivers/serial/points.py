@@ -50,7 +50,7 @@ class DevicePoints:
             yield point_id, codec.reading(field.value, unit=field.unit, reason=field.reason or reason)
 
     def _doubt_unit(self, point_id: str, field: Field, codec: ValueCodec) -> None:
-        """Say once that the device speaks of another quantity: somebody has set it so, or the profile is wrong."""
+        """Log once that the device sends another quantity: it was set so, or the profile is wrong."""
         if field.unit is None or point_id in self._doubted or codec.converts(field.unit):
             return
         self._doubted.add(point_id)

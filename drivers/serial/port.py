@@ -1,12 +1,12 @@
 """A serial port on the event loop: a small adapter over pyserial. Only this file would change for another library.
 
 What is done about ports in the field (facts/libraries.md 2):
-- a hang-up or a pulled plug is an error or an empty read: whoever waits is told at once, nobody waits for ever;
+- a hang-up or a pulled plug is an error or an empty read: `wait` ends at once, and `take` raises after the last bytes;
 - opening may take a moment in a driver or kernel: it happens in a thread;
-- bytes that nobody fetches are bounded; the oldest go, and the next ones are marked as torn;
+- bytes that are not fetched are bounded: the oldest go, and the next ones are marked as torn;
 - Linux raises DTR and RTS whenever it opens a port. Both are lowered, where wanted, by one call: lowered one after the
   other, they put many ESP boards into reset. Closing leaves them as they are, so that the next opening changes nothing;
-- a character whose parity is wrong is read as NUL, which stands in no value: pyserial would let it pass.
+- a character with wrong parity is read as NUL, which no value contains: pyserial would let it pass.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from drivers.serial.options import SerialConnectionOptions
 from edge.domain.driver import ConnectionLost, DriverMisconfigured
 from edge.domain.serial_line import LineFormat, line_format
 
-# What a line at 9600 baud says in a minute; what is older is of no use to anybody.
+# The bytes of a minute at 9600 baud; older ones are of no use.
 INBOUND_MAX = 64 * 1024
 # Slow bytes that come one by one need room each.
 CHUNKS_MAX = 1024

@@ -1,4 +1,4 @@
-"""Who is at a serial port: what `scan` does there. SDI-12 addresses are asked, instruments too; else it is listened."""
+"""What `scan` does at a serial port: it asks SDI-12 addresses and instruments, or it listens."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ from edge.domain.settings import ConnectionSettings, DeviceSettings
 SDI12_ADDRESSES = string.digits + string.ascii_lowercase + string.ascii_uppercase
 # At 1200 baud, what an SDI-12 sensor says of itself takes 0.3 s; the adapter hands it over when it is complete.
 IDENTIFICATION_S = 1.0
-# They cut their frames themselves; all others speak in lines.
+# These decoders find their frames themselves; all others have lines.
 BINARY_DECODERS: frozenset[Decoder] = frozenset({"mhz19", "plantower"})
 # More than a person looks through to see what is there.
 LINES_MAX = 20
@@ -107,7 +107,7 @@ def identity_of(said: bytes) -> str:
 async def _addresses(
     connection: ConnectionSettings, context: DriverContext, timeout_s: float
 ) -> AsyncGenerator[Sequence[Found], None]:
-    """Ask each SDI-12 address whether it is there (`0!`), and who it is (`0I!`)."""
+    """Ask each SDI-12 address whether a sensor has it (`0!`), and which one (`0I!`)."""
     known = {_options(device).address: device.id for device in connection.devices}
     async with quiet_port(_line(connection), context) as port:
         for address in SDI12_ADDRESSES:
@@ -189,7 +189,7 @@ class _Cutter:
             yield Found(name=str(self.count), answer=text_of(frame), device_id=self._owner(frame))
 
     def rest(self) -> Iterator[Found]:
-        """Return what never came to an end: bytes of another speed or format, most likely."""
+        """Return the bytes after the last frame: most likely they have another speed or format."""
         if self._heard and not self.count:
             yield Found(name="-", answer=f"no line ended (another speed or format?): {text_of(self._heard)}")
 

@@ -13,7 +13,7 @@ from edge.domain.commissioning import DraftConnection, DraftDevice, Look
 from edge.domain.fit import Fit, best_first, fit_of, guessed
 from edge.domain.settings import DeviceSettings
 
-# An EZO circuit says within 0.3 s who it is, an SDI-12 sensor in half a second.
+# An EZO circuit identifies itself within 0.3 s, an SDI-12 sensor within 0.5 s.
 ANSWER_TIMEOUT_S = 1.5
 
 
@@ -94,7 +94,7 @@ def _circuit(said: str, models: Sequence[DeviceSettings]) -> PortFound | None:
 
 
 async def _sdi12_sensor(port: Port) -> PortFound | None:
-    """Return the SDI-12 sensor that answered; of several on the bus nobody can be understood."""
+    """Return the SDI-12 sensor that answered; several on one bus answer at once, and none can be read."""
     question = f"{ANY_ADDRESS}!".encode()
     # An adapter may have kept the question before, and send both as one.
     said = await ask(port, question, ANSWER_TIMEOUT_S) or await ask(port, question, ANSWER_TIMEOUT_S)

@@ -123,7 +123,7 @@ async def _suffer(device: "_Device", fault: SimulatedFault | None) -> None:
         case "slow":
             assert fault is not None
             await asyncio.sleep(fault.delay_ms / 1000)
-    # Without this, a hundred devices that never wait would keep the loop from everybody else.
+    # Without this, a hundred devices that never wait would keep all other tasks from the loop.
     await asyncio.sleep(0)
 
 
@@ -178,7 +178,7 @@ def _written(point: PointSettings, value: Value) -> float:
 
 
 def _values(point: PointSettings, seed: str) -> Iterator[Value]:
-    """Yield a point's values for ever. Each point has its own chance: the others do not change it."""
+    """Yield a point's values without end. Each point has its own chance: the others do not change it."""
     options = point.options
     assert isinstance(options, SimulatedPointOptions)
     chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret

@@ -28,12 +28,12 @@ log_dest stderr
 log_type error
 log_type warning
 """
-# As root it would become somebody else, and the kernel forgets for whom it was to end.
+# Started as root, it changes its user, and the kernel then forgets that it has to end with its parent.
 _AS_ROOT = "user root\n"
 
 
 class BrokerFailed(ConnectionLost):
-    """No broker came to run; the message says why."""
+    """No broker could be started; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ async def _mosquitto(program: str, listen: str, port: int) -> AsyncIterator[Brok
         "/dev/stdin",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
-        # Control-C at a terminal is for us, who then end it in order.
+        # Control-C at a terminal is for us: we then end the broker in order.
         start_new_session=True,
         preexec_fn=ending_with_us(),
     )

@@ -1,7 +1,7 @@
 """What goes wrong in the field, as data, on a timetable that the seed decides. Pure.
 
-Each was seen at real devices (facts/devices.md section 4). What a transport cannot show it leaves out: a Modbus register
-has no clock, and a message no echo.
+Each was seen at real devices (facts/devices.md section 4). What a transport cannot show it leaves out: a Modbus
+register has no clock, and a message no echo.
 """
 
 import random
@@ -17,8 +17,9 @@ LATE_BY_S = 2.0
 class Fault(StrEnum):
     """What a device suffers from for a while."""
 
-    # What it tells: the same for ever, one value far off, none at all, nothing where there is something (a wet probe that
-    # says 0 %), everything where there is less (100 % humidity), the right value in another unit than it was set to.
+    # What it tells: the same value without end, one value far off, none at all, nothing where there is something (a wet
+    # probe that says 0 %), everything where there is less (100 % humidity), the right value in another unit than it was
+    # set to.
     STUCK = "stuck"
     SPIKE = "spike"
     NOT_A_NUMBER = "not-a-number"

@@ -20,7 +20,7 @@ from drivers.simulation.site import Shown
 # What a node says in place of a number that it does not have.
 NO_NUMBER = "nan"
 
-# WXT: the first letter or two of a key -> the unit in UCUM and its letter; then after somebody has changed it.
+# WXT: the first letter or two of a key -> the unit in UCUM and its letter; then those after a change of its setting.
 _WXT_UNITS: Mapping[str, tuple[str, str]] = {
     "D": ("deg", "D"),
     "S": ("m/s", "M"),

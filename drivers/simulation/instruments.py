@@ -1,4 +1,4 @@
-"""Who speaks on one serial port: the instruments of the site file, together. No I/O."""
+"""The instruments of the site file on one serial port, together. No I/O."""
 
 import random
 import re
@@ -40,7 +40,7 @@ class Instrument:
         return said
 
     def beat(self, now_s: float) -> Sequence[Utterance]:  # noqa: ARG002
-        """Speak, if nobody asks this instrument."""
+        """Speak, if this instrument is one that is not asked."""
         return self._say(b"") if self._question is None else ()
 
     def _say(self, question: bytes) -> Sequence[Utterance]:

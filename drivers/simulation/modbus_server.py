@@ -20,18 +20,18 @@ READ_MAX = 4096
 
 
 class PortTaken(OSError):  # noqa: N818 - as the errors of domain/driver.py
-    """The server cannot listen there. Remedy: another port, or end who has it."""
+    """The server cannot listen there. Remedy: another port, or end the process that has it."""
 
 
 class _Client:
-    """One client, and what is still to be said to it."""
+    """One client, and the answers that it still gets."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         self._later: set[asyncio.TimerHandle] = set()
 
     def say(self, data: bytes, after_s: float = 0.0) -> None:
-        """Send, now or later. What nobody fetches is the kernel's to refuse."""
+        """Send, now or later. The kernel bounds what the client does not fetch."""
         if after_s <= 0:
             self._writer.write(data)
             return

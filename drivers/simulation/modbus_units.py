@@ -67,7 +67,7 @@ class _Unit:
         held.update(self._written.get(table, {}))
         if start not in held or start + count - 1 not in held:
             raise _Refused(ILLEGAL_ADDRESS)
-        # What lies between registers that we know is there as well; nobody said what it holds.
+        # Registers between those of the profile exist as well; their contents are not known.
         values = [held.get(address, 0) for address in range(start, start + count)]
         data = _bits(values) if table in BIT_TABLES else b"".join(value.to_bytes(2, "big") for value in values)
         return bytes((function, len(data))) + data

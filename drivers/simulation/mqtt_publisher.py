@@ -13,7 +13,7 @@ from drivers.simulation.faults import Fault
 from drivers.simulation.mqtt_messages import Moment, MqttDevice, Outgoing, availability, messages
 from drivers.simulation.site import SimulatedSite
 
-# How often each device publishes. Real ones take from ten seconds to hours, which nobody wants to wait for here.
+# How often each device publishes. Real ones take from ten seconds to hours: too long for a demonstration.
 INTERVAL_S = 5.0
 # What a device keeps while it cannot send; its memory is small.
 KEPT_MAX = 100
@@ -30,13 +30,13 @@ class SimulatedPublisher:
         self._device = device
         self._site = site
         self._time_zone = time_zone
-        # None: it has said nothing yet of being there.
+        # None: it has published no availability yet.
         self._is_there: bool | None = None
         self._number = 0
         self._kept: deque[Outgoing] = deque(maxlen=KEPT_MAX)
 
     def turn(self, now_ms: int) -> Iterable[Outgoing]:
-        """Return what it publishes now: a word of its coming or going, what it kept, what it measures."""
+        """Return what it publishes now: a change of its availability, what it had kept, what it measures."""
         shown = self._site.shown(self._device.device)
         is_there = shown.fault not in _GONE
         said: list[Outgoing] = []
@@ -56,7 +56,7 @@ class SimulatedPublisher:
         return [*said, *new] if shown.fault is Fault.DUPLICATE else said
 
     def farewell(self) -> Iterable[Outgoing]:
-        """Return what it says, or has said for it, when it is switched off."""
+        """Return what it, or the broker for it, publishes when it is switched off."""
         return availability(self._device, is_there=False)
 
 

@@ -47,7 +47,7 @@ class PtyLine:
         self._loop.add_reader(self._far, self._read)
 
     def unplug(self) -> None:
-        """Let the port disappear, as a pulled adapter does: whoever has it open is hung up."""
+        """Let the port disappear, as a pulled adapter does: a process that has it open gets a hang-up."""
         for timer in self._later:
             timer.cancel()
         self._later.clear()
@@ -95,7 +95,7 @@ class PtyLine:
         except BlockingIOError:
             written = 0
         if written < len(data):
-            # Nobody listens. A wire keeps nothing: whoever opens the port later hears what is said then.
+            # The port is not open. A wire keeps nothing: a process that opens it later hears only what is sent then.
             termios.tcflush(self._near, termios.TCIFLUSH)
 
 

@@ -69,7 +69,7 @@ def _requests(pending: bytes) -> Iterator[_Request]:
 
 
 def _length(data: bytes) -> int:
-    """Return how long a request is that begins like this; one of a function that nobody knows ends with the data."""
+    """Return the length of a request with this begin; one of an unknown function ends with the data."""
     function = data[1]
     if function in {15, 16}:
         return 9 + data[6] if len(data) > 6 else FRAME_LENGTH_MAX

@@ -21,7 +21,7 @@ class Shown:
 
 
 class SimulatedSite:
-    """Advances its greenhouse whenever somebody looks."""
+    """Advances its greenhouse whenever a device is shown."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class SimulatedSite:
 def each_served(
     serve: Callable[[AsyncExitStack, ConnectionSettings, Simulation], Awaitable[Endpoint]],
 ) -> Callable[[Sequence[ConnectionSettings], Simulation], AbstractAsyncContextManager[Mapping[str, Endpoint]]]:
-    """Make a driver's hook `simulate` of what serves one connection. What is entered into the stack ends with the context."""
+    """Make a driver's hook `simulate` from a function that serves one connection. The stack ends with the context."""
 
     @asynccontextmanager
     async def simulate(

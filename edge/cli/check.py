@@ -64,7 +64,7 @@ def _facts(settings: "Settings | None") -> dict[str, int]:
     devices = settings.devices()
     points = sum(len(device.points) for device in devices)
     facts = {"connections": len(settings.connections), "devices": len(devices), "points": points}
-    # Their listed names are counted as devices; what they may adopt is not known yet.
+    # The listed names of groups count as devices; the names that they may adopt are not known yet.
     groups = sum(len(connection.groups) for connection in settings.connections)
     return {**facts, "groups": groups} if groups else facts
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from drivers.simulation.child_process import ending_with_us, stop
 from edge.domain.backoff import Backoff
 
-# A child that cannot start would otherwise be tried a hundred times a second.
+# Without a pause a child that cannot start would be tried a hundred times a second.
 RESTART = Backoff(first_s=0.5, longest_s=15.0)
-# Whoever lived for so long has started: its next end is the first failure again.
+# A child that ran for so long has started: its next end counts as the first failure.
 STARTED_S = 10.0
 # The daemon promises to stop within 5 s.
 STOP_TIMEOUT_S = 8.0
@@ -71,12 +71,12 @@ class Child:
                 stderr=output,
                 # Control-C at the terminal is for the demo, which then stops its children in order.
                 start_new_session=True,
-                # And should the demo be killed, the kernel tells them.
+                # If the demo is killed, the kernel ends its children.
                 preexec_fn=ending_with_us(),
             )
 
     def _last_words(self) -> str:
-        """Return the end of what it said, for somebody who looks at the screen and not into the log."""
+        """Return the last line of its output, for a person at the screen."""
         try:
             with self.log_file.open("rb") as log:
                 log.seek(max(0, log.seek(0, 2) - LOG_END))

@@ -1,4 +1,4 @@
-"""`demo`: a whole site on this machine. Real processes; nothing in them knows that it is a demo."""
+"""`demo`: a whole site on this machine, of the same processes as a real one."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ REDRAW_S = 1.0
 # Where there is no terminal, one look every so often is enough for a log.
 REPORT_S = 10.0
 DEVICE = "bench3-climate"
-# A part that ended so often in a row will not start.
+# A part that ended so often in a row counts as one that cannot start.
 FAILURES_MAX = 4
 # Less than this has no room for everything; the rest of the screen belongs to the devices.
 HEIGHT_OF_EVERYTHING = 38
@@ -165,7 +165,7 @@ async def _view(stage: Stage, children: tuple[Child, ...], stop: asyncio.Event) 
         status = await asyncio.to_thread(_status, stage)
         lines = _screen(stage, children, status, is_terminal=is_terminal)
         if is_terminal:
-            # Home, each line cleared to its end, the rest below cleared: no flicker, and no line feed that would scroll.
+            # Home, each line cleared to its end, the rest below cleared: no flicker, and no line feed that scrolls.
             click.echo("\x1b[H" + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J", nl=False)
         else:
             click.echo("\n".join(lines) + "\n")
@@ -179,7 +179,7 @@ async def _view(stage: Stage, children: tuple[Child, ...], stop: asyncio.Event) 
 
 
 def _screen(stage: Stage, children: tuple[Child, ...], status: Json, *, is_terminal: bool) -> list[str]:
-    """Return what fits on the screen: what is going on first, then what the reader could try."""
+    """Return what fits on the screen: the status first, then commands to try."""
     import shutil
 
     size = shutil.get_terminal_size((120, 60))
@@ -234,7 +234,7 @@ def _try_next(stage: Stage, children: tuple[Child, ...], *, is_short: bool) -> I
 
 
 def _command() -> str:
-    """How the reader can call us from the next terminal: after `make demo` we are on nobody's path."""
+    """Return the command for the next terminal: after `make demo` the program is not on the PATH."""
     import shutil
 
     if shutil.which("greenhouse-edge"):

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 def run(site_file: Path, state_dir: Path | None, credentials_dir: Path | None, *, debug: bool) -> None:
     """Run the daemon for one site until SIGTERM or SIGINT.
 
-    Exit codes: 0 stopped on request, 1 the outbox's file is damaged or a newer release's, 75 the state directory is held
-    by another process, or the disk does not give it or the directory for the control socket, 78 the site file, a credential or a certificate is wrong.
+    Exit codes: 0 stopped on request, 1 the outbox's file is damaged or a newer release's, 75 the state directory is
+    held by another process, or the disk does not give it or the directory for the control socket, 78 the site file, a
+    credential or a certificate is wrong.
     """
     from edge.control.places import default_state_directory
     from edge.operate.logs import configure_logs
@@ -90,7 +91,7 @@ async def _serve(
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # A name that no server resolves keeps neither another connection from opening nor us from stopping.
+    # A name that no server resolves must not delay the opening of another connection, nor the stop.
     loop.set_default_executor(UnawaitedThreads())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

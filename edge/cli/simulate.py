@@ -206,7 +206,7 @@ def _simulation(request: Request, settings: "Settings", ports: Path) -> "Simulat
 
     earlier = {} if request.output is None else earlier_ports(request.output, request.listen)
     if request.output is not None:
-        # Whoever waits for the file may take its appearance for "the devices answer".
+        # A process that waits for the file may take its appearance for "the devices answer".
         request.output.unlink(missing_ok=True)
     return Simulation(
         house=_house(request),

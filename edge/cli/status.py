@@ -1,4 +1,4 @@
-"""`status`: ask the running daemon how it is; and its answer as lines for a terminal, what a grower looks at first first."""
+"""`status`: asks the running daemon, and shows its answer as lines for a terminal, the most urgent ones first."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from edge.domain.quantity import QUANTITIES
 SEEN_LINES_MAX = 5
 ALARM_LINES_MAX = 5
 REFUSED_LINES_MAX = 5
-# A library's words may fill a page; its cause stands last.
+# The message of a library may fill a page; the cause stands at its end.
 REASON_LINES_MAX = 4
 # Where the text of a line begins, after what it is about.
 LABEL_WIDTH = 14
@@ -29,7 +29,7 @@ _SYMBOLS = {quantity.unit: quantity.symbol for quantity in QUANTITIES.values()}
 _CONDITION_COLOURS = {"answering": "green", "waiting": None, "disabled": None, "failing": "yellow"}
 _STORE_COLOURS = {"forwarding": "green", "connecting": None, "unreachable": "yellow"}
 _FOLLOWING_COLOURS = {"following": "green", "connecting": None, "interrupted": "yellow"}
-# What is being tried again loses nothing, unless the disk takes nothing.
+# A failure that is tried again loses nothing, unless the disk takes nothing.
 _WAITING_STATES = ("unreachable", "access_refused", "events_refused")
 
 
@@ -63,7 +63,7 @@ def status(site_file: Path | None, state_dir: Path | None, *, as_json: bool) -> 
 
 
 def _gateway_id(site_file: Path | None) -> str | None:
-    """Read only the ids: a site file with a mistake must not keep anybody from asking how the daemon is."""
+    """Read only the ids: `status` must work with a site file that has a mistake."""
     if site_file is None:
         return None
     import tomllib
@@ -171,7 +171,7 @@ def _readings(readings: Mapping[str, Json], room: int) -> str:
 
 
 def _seen(status: Mapping[str, Json], width: int) -> Iterator[str]:
-    """Names behind a broker that are no devices: somebody may want to list them, or wonders why nothing is measured."""
+    """Show names behind a broker that are no devices: they explain why nothing is measured, and can be listed."""
     connections = _rows(_table(status["fleet"])["connections"])
     names = [(connection, name) for connection in connections for name in _rows(connection["seen"])]
     newest_first = sorted(names, key=lambda pair: -int(str(pair[1]["lastSeenMs"])))

@@ -11,12 +11,12 @@ from edge.domain.commissioning import Change
 from edge.domain.settings import Settings
 from edge.settings.profile_places import PROFILE_FOLDER, ProfilePlaces
 
-# The first line of a copied profile. What begins otherwise is somebody's own, and is not overwritten.
+# The first line of a copied profile. A file with another first line is the user's own, and is not overwritten.
 COPIED = "# Copied by `greenhouse-edge simulate`; what is changed here is lost at its next start.\n"
 
 
 class ProfileInTheWay(Exception):  # noqa: N818 - names the situation
-    """Beside the written file lies another profile of the same name. Remedy: write it elsewhere."""
+    """Another profile of the same name lies beside the written file. Remedy: write it elsewhere."""
 
 
 def earlier_ports(output: Path, listen: str) -> dict[str, int]:
@@ -82,7 +82,7 @@ def _copy_profile(file: Path, output: Path) -> None:
 
 
 def replace_file(file: Path, text: str) -> None:
-    """Write a file so that nobody ever reads half of it."""
+    """Write a file whole or not at all: no reader sees half of it."""
     new = file.with_name(f".{file.name}.{os.getpid()}")
     new.write_text(text, encoding="utf-8")
     new.replace(file)

@@ -1,4 +1,4 @@
-"""A verb's end of the control socket: finds the daemon that is meant and asks it."""
+"""A verb's end of the control socket: finds the right daemon and asks it."""
 
 import json
 import socket

@@ -19,7 +19,7 @@ UNIT_RUNTIME_DIRECTORY = Path("/run") / NAME
 
 @dataclass(frozen=True, kw_only=True)
 class DaemonNote:
-    """Who listens on a socket."""
+    """The daemon behind a socket."""
 
     gateway_id: str
     site_file: str

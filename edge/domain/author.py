@@ -1,4 +1,4 @@
-"""Who writes the gateway's events: gives each its id, stream, common fields and metadata (DESIGN section 6)."""
+"""The author of the gateway's events: gives each its id, stream, common fields and metadata (DESIGN section 6)."""
 
 import json
 from collections.abc import Callable
@@ -88,7 +88,7 @@ class Author:
     ) -> Draft:
         """Draft the event that raises an alarm. The outbox writes it only if the alarm is not open.
 
-        `message` is one sentence for a person; `body` is remembered for whoever raises the alarm.
+        `message` is one sentence for a person; `body` is remembered with the alarm.
         """
         fact = AlarmRaised(
             alarm=identity.alarm,
@@ -123,7 +123,7 @@ class Author:
         )
 
     def _opening(self) -> Opening:
-        """Return what a control event of this moment starts with: the uptime only where wall time cannot be believed."""
+        """Return what a control event of this moment starts with: the uptime only where wall time cannot be trusted."""
         state = self.clock.state()
         return Opening(
             site_id=self.site_id,

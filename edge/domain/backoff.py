@@ -1,4 +1,4 @@
-"""How long to wait before trying again: longer each time, never all at once, for ever."""
+"""How long to wait before the next try: longer each time, spread by chance, without an end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ class Clock(Protocol):
         """Seconds on the clock that scheduling uses (the event loop's)."""
 
     def state(self) -> ClockState:
-        """Whether `unix_ms` can be believed."""
+        """Whether `unix_ms` can be trusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Moment:
     def seconds_until(self, later: "Moment") -> float | None:
         """Return how long after this one another moment was.
 
-        None if no clock tells: the machine was booted in between, and its wall time could not be believed at one of the
+        None if no clock tells: the machine was booted in between, and its wall time could not be trusted at one of the
         two moments.
         """
         if later.boot_id == self.boot_id:

@@ -155,7 +155,7 @@ def answer_event_id(update_event_id: UUID) -> UUID:
 
 
 class ApplicationFailed(Exception):  # noqa: N818 - the vocabulary's word
-    """A device did not take its configuration. It has the former one, as far as anybody can tell."""
+    """A device did not take its configuration. It has the former one, as far as can be told."""
 
     def __init__(self, *mistakes: Mistake) -> None:
         super().__init__("; ".join(mistake.message for mistake in mistakes))
@@ -198,6 +198,7 @@ class PointWriter(Protocol):
         """Have a device take a value for one of its points, in the canonical unit; returns once it has it.
 
         The write waits for its turn on the device's wire, behind those that came before. A device that is left alone
-        after a failure answers at once. Raises WriteFailed, after `timeout_s` at the latest, and KeyError for an unknown
-        device. If the caller is cancelled or the time is over, a write that has begun is finished, and no other begins.
+        after a failure answers at once. Raises WriteFailed, after `timeout_s` at the latest, and KeyError for an
+        unknown device. If the caller is cancelled or the time is over, a write that has begun is finished, and no other
+        begins.
         """

@@ -1,4 +1,4 @@
-"""What a device is and how it is run, for those who read its events: from this alone they can write a valid update."""
+"""What a device is and how it is run. From this alone a reader of its events can write a valid update."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from edge.domain.settings import ConnectionSettings, DeviceGroup, DeviceSettings
 NAME_PLACE = "{name}"
 # For editors; `is_id_template` says it all.
 ID_TEMPLATE_PATTERN = r"^[a-z0-9_-]*\{name\}[a-z0-9_-]*$"
-# A topic may have 65,535 characters; a name that long is somebody's joke.
+# A topic may have 65,535 characters; no real name is that long.
 NAME_LENGTH_MAX = 200
 _FOREIGN = re.compile(r"[^a-z0-9_]+")
 
@@ -79,7 +79,7 @@ def with_member(group: DeviceGroup, name: str) -> DeviceGroup:
 def possible_member(connections: Iterable[ConnectionSettings], device_id: str) -> DeviceSettings | None:
     """Return what a device is, but for its name and options, that a group may have adopted under this id; else None.
 
-    For who knows the site file only: which names were seen is known to the daemon alone.
+    For verbs, which know the site file only: only the daemon knows which names were seen.
     """
     for group in (group for connection in connections for group in connection.groups if group.adopt):
         before, _, after = group.id.partition(NAME_PLACE)

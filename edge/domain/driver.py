@@ -2,11 +2,11 @@
 
 A driver moves bytes for one connection (a wire, host or broker) and knows the devices behind it. The collector owns it:
 one task calls it, never two at a time, and never cancels a poll half-way but at a stop, of the gateway or of the
-connection. A driver has no schedule, no back-off and no retries of its own: `open` once, `poll` or `receive`, and one of
-four errors when something is wrong (a fifth, when a value is written that cannot be).
-Anything else that it raises, SystemExit included, is a bug; the collector logs it with its traceback and backs off.
-(Only a task of its own must not raise SystemExit or KeyboardInterrupt: asyncio ends the program for these.)
-Every field of what it gives is checked, see `Sample.check`: another type than the declared one is a bug of the same kind.
+connection. A driver has no schedule, no back-off and no retries of its own: `open` once, `poll` or `receive`, and one
+of four errors when something is wrong (a fifth, when a value is written that cannot be). Anything else that it raises,
+SystemExit included, is a bug; the collector logs it with its traceback and backs off. (Only a task of its own must not
+raise SystemExit or KeyboardInterrupt: asyncio ends the program for these.) Every field of what it gives is checked, see
+`Sample.check`: another type than the declared one is a bug of the same kind.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ ENTRY_POINT_GROUP = "greenhouse_edge.drivers"
 class DriverError(Exception):
     """Something is wrong with a device or its wire. The subclass names the remedy.
 
-    `device_id` is for `receive`, where the collector cannot know whom it is about. Notes added to the exception
+    `device_id` is for `receive`, where the collector cannot know the device. Notes added to the exception
     (`add_note`), the frame for instance, come into the log with it.
     """
 
@@ -56,7 +56,7 @@ class DriverMisconfigured(DriverError):  # noqa: N818
 
 
 class ValueRefused(DriverError):  # noqa: N818
-    """A device, or its driver, does not take the value that was to be written. Remedy: write another; the device is well."""
+    """A device or its driver refuses the value that was to be written. Remedy: write another; the device is well."""
 
 
 class DecodingBroke(Exception):  # noqa: N818
@@ -77,9 +77,9 @@ class PolledDriver(Protocol):
     def open(self) -> AbstractAsyncContextManager[None]:
         """Open the transport for the length of the context.
 
-        Raises ConnectionLost when it cannot be opened. Entered again after each loss, on the same object. When the gateway
-        or the connection stops, a driver has two seconds to end its call and close; what it waits for then is cancelled.
-        A connection that is started again may have another driver object: it must find the transport free.
+        Raises ConnectionLost when it cannot be opened. Entered again after each loss, on the same object. When the
+        gateway or the connection stops, a driver has two seconds to end its call and close; what it waits for then is
+        cancelled. A connection that is started again may have another driver object: it must find the transport free.
         """
 
     async def poll(self, device_id: str) -> Sample:
@@ -103,12 +103,12 @@ class WritingDriver(Protocol):
         refuses what the device cannot take or the point cannot hold. A later poll must read back what was written.
 
         Raises ValueRefused (nothing was changed), DriverMisconfigured (nothing was sent), DeviceUnreachable or
-        MalformedResponse (whether the device took it is not known), or ConnectionLost. No retries: whoever wants the value
-        reads the point and asks again. A value is a state, so writing it twice does no harm.
+        MalformedResponse (whether the device took it is not known), or ConnectionLost. No retries: the caller reads the
+        point and writes again. A value is a state, so writing it twice does no harm.
 
         Called between polls by the task that polls, so never two calls at a time. Bounded in time as `poll` is. Once
-        begun it is finished, even when nobody waits for it any more; only a stop, of the gateway or of the connection,
-        cancels it, and then the device has the value or not, and the transport must be usable or closed.
+        begun it is finished, even when its caller does not wait any more. Only a stop, of the gateway or of the
+        connection, cancels it, and then the device has the value or not, and the transport must be usable or closed.
         """
 
 
@@ -123,8 +123,8 @@ class PushedDriver(Protocol):
         """Wait for what comes next: samples in order of arrival (none, where only new names of groups came).
 
         Raises ConnectionLost, or DeviceUnreachable (a device that announced its leaving) and MalformedResponse for one
-        device or message, after which `receive` goes on. While the outbox is full nobody calls it: what arrives
-        meanwhile is bounded by the driver.
+        device or message, after which `receive` goes on. While the outbox is full it is not called: the driver
+        bounds what arrives meanwhile.
         """
 
     def accepted(self, samples: Sequence[Sample]) -> None:
@@ -244,10 +244,10 @@ class DriverKind:
 
     The option classes are frozen dataclasses with defaults. Settings validates the site file's and the profile's tables
     against them with pydantic, refuses unknown keys, and hands the instances back in the `options` of
-    ConnectionSettings, DeviceSettings and PointSettings. An option class may have a method `mistakes() -> Sequence[str]`
-    for what types cannot say. Options of a point that is no number have a property `value_type`; those of a text may have
-    `texts`, all that it can be. A connection option called `credential` is the name of one: `run` looks it up before it
-    starts. `serial_port` is a port: no two connections may have the same.
+    ConnectionSettings, DeviceSettings and PointSettings. An option class may have a method
+    `mistakes() -> Sequence[str]` for what types cannot say. Options of a point that is no number have a property
+    `value_type`; those of a text may have `texts`, all that it can be. A connection option called `credential` is the
+    name of one: `run` looks it up before it starts. `serial_port` is a port: no two connections may have the same.
     """
 
     name: str
@@ -264,9 +264,9 @@ class DriverKind:
     # For devices that speak when they like: the silence after which one counts as lost, where neither site file nor
     # profile says. None: the devices are polled, and a few missed polls are the silence.
     max_silence_s: float | None = None
-    # What stands for a device option that profiles leave to the site file, where a profile is shown or tried without one.
+    # Values of device options that profiles leave to the site file, for a profile that is shown or tried without one.
     stand_ins: Mapping[str, object] = field(default_factory=dict)
-    # Changes a connection so that `read` at it takes nothing from the daemon: another client id at a broker, for instance.
+    # Changes a connection so that `read` takes nothing from the daemon: by another client id at a broker, for instance.
     visiting: Callable[[ConnectionSettings], ConnectionSettings] = _itself
     # The hooks of the first day; see edge/domain/commissioning.py. None: the verb says that there is nothing to do.
     # `scan`: plans a search for the devices of a connection. Raises WishImpossible.

@@ -36,11 +36,11 @@ class WrongExpectedRevision(EventStoreError):  # noqa: N818
 
 
 class StreamNotFound(EventStoreError):  # noqa: N818
-    """Nobody ever appended, or somebody deleted it softly. Remedy: expect NO_STREAM, or find out why."""
+    """The stream has never had an event, or was deleted softly. Remedy: expect NO_STREAM, or find out why."""
 
 
 class StreamDeleted(EventStoreError):  # noqa: N818
-    """Tombstoned, for ever. Remedy: an operator decides; the stream is parked."""
+    """The stream has a tombstone and never takes events again. Remedy: an operator decides; the stream is parked."""
 
 
 class AppendTooLarge(EventStoreError):  # noqa: N818
@@ -52,7 +52,7 @@ class RequestRefused(EventStoreError):  # noqa: N818
 
 
 class CredentialRefused(EventStoreError):  # noqa: N818
-    """User or password is wrong, or the user is disabled. Remedy: a person; meanwhile try again slowly, drop nothing."""
+    """User or password is wrong, or the user is disabled. Remedy: a person; until then try slowly, drop nothing."""
 
 
 class Right(StrEnum):
@@ -76,7 +76,7 @@ class AccessRefused(EventStoreError):  # noqa: N818
 
 
 class EventStoreMisconfigured(EventStoreError):  # noqa: N818
-    """The URI, credential or certificate cannot be used; said when the store is opened. Remedy: a person corrects it."""
+    """The URI, credential or certificate cannot be used; raised when the store is opened. Remedy: a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ class EventStore(Protocol):
         """Append atomically after exactly this revision (NO_STREAM = the stream must not exist).
 
         Returns when the events stand at expected_revision + 1 and on, whether written now or by an earlier try: the
-        last event's commit position, its place in the one order of the whole store; None where the server does not tell,
-        as after an earlier try. An earlier try's position may be lower than those of appends that were answered since.
-        Raises WrongExpectedRevision, OutcomeUnknown, EventStoreUnavailable, StreamDeleted, AppendTooLarge,
+        last event's commit position, its place in the one order of the whole store; None where the server does not
+        tell, as after an earlier try. An earlier try's position may be lower than those of appends that were answered
+        since. Raises WrongExpectedRevision, OutcomeUnknown, EventStoreUnavailable, StreamDeleted, AppendTooLarge,
         RequestRefused, AccessRefused, CredentialRefused.
         """
 

@@ -1,4 +1,4 @@
-"""The event store's URI: what it may say, known before anything connects. A wrong one would be tried for ever."""
+"""The event store's URI, checked before anything connects: a wrong one would be tried without end."""
 
 import ipaddress
 from collections.abc import Iterator

@@ -164,7 +164,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         if isinstance(self.readings, (dict, Mapping)):
-            # A copy: whoever made the sample may go on changing the mapping it gave.
+            # A copy: the author of the sample may go on changing its own mapping.
             object.__setattr__(self, "readings", dict(self.readings))
         self._check_lengths()
 

@@ -1,4 +1,4 @@
-"""Keeps cancellation what it is across a library that confuses it."""
+"""Tells a cancellation of our task from one that the client library makes."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class CallEnded(Exception):  # noqa: N818 - not an error of ours
-    """The library ended the call with CancelledError although nobody cancelled this task."""
+    """The library ended the call with CancelledError although this task was not cancelled."""
 
 
 @contextmanager
@@ -14,8 +14,8 @@ def cancellation_kept() -> Iterator[None]:
     """Let CancelledError out if, and only if, this task was cancelled meanwhile (by a time-out, too).
 
     A cancelled wait inside the client library comes out as CancelledError, as another exception, or as a normal end;
-    and when the library closes a channel under a running call, CancelledError comes out of a task nobody cancelled.
-    Raises CallEnded for the latter.
+    and when the library closes a channel under a running call, CancelledError comes out of a task that was not
+    cancelled. Raises CallEnded for the latter.
     """
     task = asyncio.current_task()
     assert task is not None

@@ -1,6 +1,6 @@
 """The event store over gRPC: EventStoreDB, KurrentDB, or the embedded one.
 
-With `node`, `cluster` and `embedded` the only place that knows esdbclient. What the library does wrong is put right here.
+With `node`, `cluster` and `embedded` the only place that knows esdbclient. The library's faults are corrected here.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ from edge.event_store.refusals import Caller, CallFailure, append_error, read_er
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# A server takes 100 calls on one connection; one more would wait without a word. Subscriptions need a few as well.
+# A server takes 100 calls on one connection; one more would wait unseen. Subscriptions need a few as well.
 CALLS_MAX = 64
 
 # What gRPC says on this side, as status INTERNAL, if the connection breaks while a call is being sent.
@@ -62,7 +62,7 @@ class PositionedEvent:
 
 
 class GrpcEventStore:
-    """`EventStore` on the leader of a cluster, or on one node. Made by `open_event_store`; belongs to one event loop."""
+    """`EventStore` on the leader of a cluster, or on one node. Made by `open_event_store`, for one event loop."""
 
     def __init__(self, cluster: Cluster, settings: EventStoreSettings, *, user: str | None) -> None:
         self._cluster = cluster
@@ -209,7 +209,7 @@ class GrpcEventStore:
             raise
 
     async def _conclude(self, node: Node, error: Exception) -> None:
-        """Give the node up or doubt it, where that is what the error of a call on it means."""
+        """Give the node up or doubt it, if the error of a call on it means that."""
         match error:
             case NodeIsNotLeader():
                 if not self._cluster.is_single:
@@ -306,7 +306,7 @@ def _leader_named_by(error: NodeIsNotLeader) -> str | None:
     try:
         return error.leader_grpc_target
     except KeyError:
-        # It knows none, or its trailers were lost on the way.
+        # The server knows no leader, or its trailers were lost on the way.
         return None
 
 

@@ -1,8 +1,8 @@
-"""The nodes of the event store, and the one that leads.
+"""The nodes of the event store, and the leader among them.
 
-Only the leader is spoken to: what it has confirmed is there. The library looks for it inside some of its calls only, and a
-read fails outside of them. So the looking is done here, for all calls alike: a node that fails is given up, a node that
-is silent is doubted, and the next call first looks for the leader, at all nodes that are known.
+Calls go to the leader only, because what it confirms is on disk. The library looks for the leader inside some calls
+only, and a read fails outside of them. So `Cluster` looks for it, for all calls alike. A node that fails is given up, a
+silent node is doubted, and the next call first looks for the leader at all known nodes.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ ASK_NEXT_S = 1.0
 # How often a node is asked during an election. An answer is less than 1 kB.
 ASK_AGAIN_S = 1.0
 # A leader that another node names is asked on a second channel when the first has been silent for so long. One channel
-# may hang where the next does not: gRPC waits 5 s for a connection's first bytes. Nodes that no other node names are not
-# asked so, because over a thin link they may only be slow, and a second handshake makes all of them slower.
+# may hang where the next does not: gRPC waits 5 s for a connection's first bytes. Nodes that no other node names are
+# not asked so, because over a thin link they may only be slow, and a second handshake makes all of them slower.
 SILENT_S = 2.0
 # A look that took longer is logged. A channel that hung, and a node that answers, stay below.
 LATE_S = 3.0
@@ -42,8 +42,8 @@ _AGAIN = " (again)"
 class Cluster:
     """Gives the node that leads. At most one look for it is under way; belongs to one event loop.
 
-    A single named node (`esdb://host`) is never replaced by another one, for an address that a network's owner chose may
-    be the only one that can be reached.
+    A single named node (`esdb://host`) is never replaced by another one, for an address that a network's owner chose
+    may be the only one that can be reached.
     """
 
     def __init__(self, access: Access) -> None:

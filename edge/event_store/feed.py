@@ -1,7 +1,7 @@
 """A source of items that is read ahead by a task of its own.
 
 The client library turns a cancelled wait into a normal end of iteration. Here the reading task is the only one that
-waits inside the library; who iterates waits on an event, where cancellation works as everywhere.
+waits inside the library. The iterating task waits on an event, where cancellation works as everywhere.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-# Read ahead of who iterates. Above it the reader stops, and gRPC's flow control stops the server.
+# Items read ahead of the iterating task. Above it the reader stops, and gRPC's flow control stops the server.
 READ_AHEAD_MAX = 16
 
 

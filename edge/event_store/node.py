@@ -1,4 +1,4 @@
-"""A channel to one node of the event store, what opens it, and how calls on it are bounded."""
+"""A channel to one node of the event store: how it is opened, and how calls on it are bounded."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from edge.event_store.cancellation import CallEnded, cancellation_kept
 RECONNECT_FIRST_MS = 500
 RECONNECT_LONGEST_MS = 5_000
 
-# How long calls on a node that is given up may wait on: for an answer that is on its way.
+# How long calls on a node that is given up still wait for an answer that is on its way.
 RETIRED_GRACE_S = 1.0
 
 
@@ -30,10 +30,10 @@ RETIRED_GRACE_S = 1.0
 class Keepalive:
     """How soon a silent node is noticed by a subscription: after `interval_s` + `timeout_s`.
 
-    A ping is 17 bytes. Every 5 s it costs what it costs every 10 s, for a server pings after 10 s without a word, and then
-    need not. On a link that appends fill, a ping waits behind them. Measured on 2 and 20 kB/s, with appends that took 5 to
-    8 s: with 5 s to wait, 4 to 7 connections a minute were closed that were healthy; with 10 s, none. And 10 s is what an
-    append may take by default. (The URI's KeepAliveInterval does nothing in esdbclient 1.1.7.)
+    A ping is 17 bytes. Every 5 s it costs what it costs every 10 s, for a server pings after 10 s without a word, and
+    then need not. On a link that appends fill, a ping waits behind them. Measured on 2 and 20 kB/s, with appends that
+    took 5 to 8 s: with 5 s to wait, 4 to 7 healthy connections a minute were closed; with 10 s, none. An append may
+    take 10 s by default, too. (The URI's KeepAliveInterval does nothing in esdbclient 1.1.7.)
     """
 
     interval_s: float = 5.0
@@ -55,7 +55,7 @@ class Node:
         self._bounds: set[asyncio.Timeout] = set()
         self.is_retired = False
         self._gossip = gossip_pb2_grpc.GossipStub(channel)  # type: ignore[no-untyped-call]
-        # 5 s, if the URI does not say otherwise: a thin link needs seconds for TLS, and other nodes are asked meanwhile.
+        # 5 s by default: a thin link needs seconds for TLS, and other nodes are asked meanwhile.
         self._gossip_timeout_s = access.spec.options.GossipTimeout
 
     async def members(self) -> list[gossip_pb2.MemberInfo]:

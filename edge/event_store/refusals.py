@@ -1,4 +1,4 @@
-"""Which of our errors a failed call means. Pure: knows the client library's errors by name only.
+"""From a failed call to one of our errors. Pure: knows the client library's errors by name only.
 
 The table is section 1 of facts/event-store.md, "What the client raises".
 """
@@ -49,7 +49,7 @@ class CallFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whose call it was, and on which stream: the server's refusal of a right tells neither."""
+    """The user and the stream of a call: the server's refusal of a right names neither."""
 
     # None where the gateway has no credential.
     user: str | None
@@ -61,7 +61,7 @@ def append_error(failure: CallFailure, caller: Caller, *, attempts: int) -> Even
     certain = _certain_append_error(failure, caller)
     if certain is not None:
         return certain
-    # What an answer to the only attempt says, holds; an earlier attempt may have been written all the same.
+    # An answer to the only attempt is certain. Of several, an earlier one may have been written all the same.
     if attempts == 0 or (attempts == 1 and _was_turned_away(failure)):
         return EventStoreUnavailable(str(failure))
     return OutcomeUnknown(str(failure))
@@ -105,8 +105,8 @@ def read_error(failure: CallFailure, caller: Caller) -> EventStoreError:
 def _access_error(failure: CallFailure, caller: Caller, right: Right) -> EventStoreError | None:
     if failure.code == "UNAUTHENTICATED":
         # The server does not tell which.
-        who = "a caller without a user" if caller.user is None else f"{caller.user}: wrong password, or no such user"
-        return CredentialRefused(f"the event store does not let in {who}")
+        user = "a caller without a user" if caller.user is None else f"{caller.user}: wrong password, or no such user"
+        return CredentialRefused(f"the event store does not let in {user}")
     if failure.kind == "AccessDeniedError" or failure.code == "PERMISSION_DENIED":
         return AccessRefused(stream=caller.stream, right=right, user=caller.user)
     return None

@@ -1,4 +1,4 @@
-"""Reading central streams for a person: in order, to the end or for ever, over any restart of the store."""
+"""Reads central streams for a person: in order, to the end or without one, over any restart of the store."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -75,7 +75,7 @@ class Tail:
         self._note = note
         self._chance = chance
         self._follow = follow
-        # Whether the store ever answered: if not, somebody should look at the address rather than wait.
+        # Whether the store ever answered: if not, the address may be wrong, and a person should look at it.
         self._reached = False
         # How many of the followed streams wait for the store.
         self._lost = 0
@@ -138,7 +138,7 @@ class Tail:
             await asyncio.sleep(RECONNECT.delay_s(failures, self._chance))
 
     def _note_loss(self, error: EventStoreUnavailable, failures: int) -> None:
-        """One line for an outage, however many streams are followed."""
+        """Note an outage once, however many streams are followed."""
         if failures == 1:
             self._lost += 1
             if self._lost == 1:
@@ -156,7 +156,7 @@ class Tail:
             place.last = place.position = None
 
     async def _write_out(self, place: _Place, items: AsyncIterator[RecordedEvent | Positioned | CaughtUp]) -> None:
-        """Write out what comes; returns when everything there was has come and nobody wants more."""
+        """Write out events as they come; without `follow`, return at the end."""
         async for item in items:
             if isinstance(item, CaughtUp):
                 if not self._follow:
@@ -181,5 +181,5 @@ class Tail:
             return True
         except StreamDeleted:
             return False
-        # Truncated away is not gone back.
+        # An event that was truncated away does not mean that the store went back.
         return bool(tail) and tail[0].revision < last.revision

@@ -15,7 +15,7 @@ from edge.domain.userinfo import redact_userinfo
 # syslog severities; journald reads `<N>` at the start of a line (SyslogLevelPrefix, on by default).
 _SEVERITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 
-# Libraries that say at these levels what we say better, or say every call.
+# Libraries that log at these levels what our own events say, or every call.
 _LIBRARY_LEVELS = {
     "aiosqlite": logging.WARNING,
     "asyncio": logging.WARNING,
@@ -60,7 +60,7 @@ def configure_logs(stream: IO[str] | None = None, *, level: int = logging.INFO) 
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        # Not cached: lines are few, and a logger bound once would keep the settings of that moment for ever.
+        # Not cached: lines are few, and a logger bound once would always keep the settings of that moment.
         cache_logger_on_first_use=False,
     )
 

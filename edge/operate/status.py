@@ -1,4 +1,4 @@
-"""How the gateway is, as one JSON document: what `status --json`, the live view and later the page show."""
+"""The status of the gateway as one JSON document, for `status --json`, the live view and later the page."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Threads for calls that may hang in a resolver or in a kernel's driver, and that nobody can interrupt.
+"""Threads for calls that may hang in a resolver or in a kernel's driver, and cannot be interrupted.
 
 The pool of the standard library has a few threads, so names that no server resolves would keep a serial port from being
 opened; and it is waited for at the end, however long they hang.
@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-# One for each connection of the largest site, twice over; a call that hangs for ever must not take the machine.
+# One for each connection of the largest site, twice over; calls that never return must not use up the machine.
 THREADS_MAX = 64
 
 
@@ -43,7 +43,7 @@ class UnawaitedThreads(ThreadPoolExecutor):
             try:
                 if future.set_running_or_notify_cancel():
                     future.set_result(call(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits is told
+            except BaseException as error:  # noqa: BLE001 - every error goes to the waiting task
                 future.set_exception(error)
             finally:
                 with self._lock:

@@ -19,7 +19,7 @@ from edge.settings.problems import Problem
 
 Data = TypeVar("Data")
 
-# pydantic's error types in the words of somebody with a screwdriver in the other hand.
+# pydantic's error types in the words of a technician.
 _SENTENCES = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -79,7 +79,7 @@ def adapter_of(data_class: type) -> TypeAdapter[Any]:
 
 
 def _refuse_unknown_keys(annotation: object) -> None:
-    """Tell pydantic so for a dataclass and all within; a plain dataclass is otherwise read with its unknown keys lost."""
+    """Let pydantic refuse unknown keys in a dataclass and all within; otherwise it loses them silently."""
     for inner in get_args(annotation):
         _refuse_unknown_keys(inner)
     if isinstance(annotation, type) and is_dataclass(annotation):
@@ -155,7 +155,7 @@ def _speaks_of(sentence: str, keys: AbstractSet[str], wrong: AbstractSet[str]) -
 
 
 def mistake_at(table: Table, sentence: str) -> Problem:
-    """Make the mistake of a sentence: one that starts with a key ("tcp_port is 0; …", "remote.gain.min is …") stands there."""
+    """Make a mistake of a sentence. Its place is the key that the sentence starts with ("remote.gain.min is …")."""
     path = _known_path(table.values, sentence.split(" ", maxsplit=1)[0].split("."))
     return _place(table, path).problem(sentence)
 
@@ -165,7 +165,7 @@ def _place(table: Table, path: KeyPath) -> Place:
 
 
 def unknown_keys(table: Table, known: Iterable[str]) -> list[Problem]:
-    """One mistake for each key that nobody knows, with the one that was probably meant."""
+    """Return a mistake for each unknown key, with the key that was probably meant."""
     names = sorted(known)
     problems = []
     for key in table.values:

@@ -16,7 +16,7 @@ from edge.settings.profile_places import ProfilePlaces
 
 Profiles = Mapping[tuple[str, str], Profile | None]
 
-# Addresses of Modbus that mean more than one device: broadcast, and what many take as "whoever hears this".
+# Addresses of Modbus that mean more than one device: broadcast, and those that many devices answer besides their own.
 _ADDRESSES_OF_ALL = (0, 254, 255)
 # Numbered in the order of plugging in: another one after the next power cut.
 _NUMBERED_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
@@ -102,7 +102,7 @@ def _address_cautions(placed: PlacedConnection) -> Iterator[Problem]:
 
 
 def _interval_cautions(placed: PlacedConnection) -> Iterator[Problem]:
-    """Poll intervals where nobody polls."""
+    """Warn of poll intervals where devices are not polled."""
     if placed.kind.max_silence_s is None:
         return
     inner = [item for table, _ in placed.described for item in (table, table.table("remote", []))]

@@ -39,7 +39,7 @@ def build_device(
     report: list[Problem],
     other_keys: Sequence[str] = (),
 ) -> DeviceSettings | None:
-    """Build one device; None after adding every mistake of it to `report`. `other_keys` of the table are somebody else's."""
+    """Build one device; None after adding all its mistakes to `report`. `other_keys` of the table are not read here."""
     before = len(report)
     own, option_names = table.without("point"), tuple(item.name for item in fields(kind.device_options))
     report.extend(unknown_keys(own, (*_DEVICE_KEYS, *option_names, *other_keys)))
@@ -232,7 +232,7 @@ def _conversion(table: Table, head: PointTable, quantity: Quantity | None, repor
 
 
 def _range(head: PointTable, way: Conversion, quantity: Quantity | None) -> Range | None:
-    """The device's range; where nobody gave it, what a greenhouse can plausibly show."""
+    """Return the device's range; without one, what a greenhouse can plausibly show."""
     if head.range is None:
         if quantity is None or math.isinf(quantity.high):
             return None

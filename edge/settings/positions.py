@@ -1,4 +1,4 @@
-"""Where in a TOML text each key and value stands. tomllib tells values without places; nobody else tells both.
+"""The place of each key and value in a TOML text. tomllib gives values without places; no library gives both.
 
 The scanner takes a text that tomllib has found valid, so it only walks: it never has to say what is wrong.
 """

@@ -147,7 +147,7 @@ def _folder(point: EntryPoint) -> Path:
     package, *inner = point.value.split(".")
     try:
         spec = find_spec(package)
-    except Exception as error:  # the finder of a package may be anybody's code
+    except Exception as error:  # the finder of a package may be any code
         raise _Unfound(f"{type(error).__name__}: {error}") from error
     if spec is None or not spec.submodule_search_locations:
         raise _Unfound(f"there is no package {package!r}")

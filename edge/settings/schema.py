@@ -133,7 +133,7 @@ def _table(data_class: type, definitions: Schema, namespace: str = "", **replace
 
 
 def _plain(schema: Json) -> Json:
-    """Leave out what says nothing to somebody who writes TOML: generated titles, and null, which TOML has not."""
+    """Leave out what is useless to an author of TOML: generated titles, and null, which TOML lacks."""
     if not isinstance(schema, Mapping):
         return schema
     plain: Schema = {key: value for key, value in schema.items() if key != "title"}

@@ -1,4 +1,4 @@
-"""What one commit writes: the streams' numbers, the events' numbers, and the statements that put entries into the file."""
+"""What one commit writes: numbers of streams, numbers of events, and the statements that put entries into the file."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from edge.storage.entries import Entry, control_row, encode_block
 from edge.storage.errors import DatabaseDamaged
 from edge.storage.remembered import OpenAlarms, find_open_alarm, remembering
 
-# Why a stream is parked of which only the number is left.
+# The reason for parking a stream of which only the number is left.
 LOST = "its name is lost: the outbox's file is damaged, and its events are kept here"
 
 
@@ -45,8 +45,8 @@ async def load_streams(reader: Reader) -> list[StreamRow]:
 class StreamNames:
     """Number and name of every stream this file ever wrote to. In memory; the rows are few.
 
-    `name`, `numbers` and `parked` tell what stands in the table, and nothing else. A number that was given and is not in
-    the table yet belongs to one name until the process ends, whatever becomes of the transaction that asked for it.
+    `name`, `numbers` and `parked` tell what stands in the table, and nothing else. A number that was given and is not
+    in the table yet belongs to one name until the process ends, whatever becomes of the transaction that asked for it.
     """
 
     def __init__(self, rows: Iterable[StreamRow] = (), *, named_elsewhere: Iterable[int] = ()) -> None:
@@ -112,8 +112,8 @@ class StreamNames:
     def unwritten(self, numbers: Iterable[int]) -> list[Statement]:
         """What must be written together with entries of these streams.
 
-        Ask right before writing: a commit of unknown outcome may have written the row, and `take_in` then knows it. A row
-        that is there nevertheless fails the commit, because two names would have one number.
+        Ask right before writing: a commit of unknown outcome may have written the row, and `take_in` then knows it. A
+        row that is there nevertheless fails the commit, because two names would have one number.
         """
         wanted = set(numbers)
         rows = [(number, name) for name, number in self._given.items() if number in wanted]
@@ -195,7 +195,7 @@ class Batch:
 
 
 def form_batch(drafts: Sequence[Draft], numbering: Numbering, *, committed_at_ms: int) -> Batch:
-    """Number and encode drafts in order, and say what writes them; the rows of new streams are added when it is written."""
+    """Number and encode drafts in order. The rows of new streams are added when the batch is written."""
     entries = [numbering.entry(draft) for draft in drafts]
     telemetry = [entry for draft, entry in zip(drafts, entries, strict=True) if draft.is_telemetry]
     control = [entry for draft, entry in zip(drafts, entries, strict=True) if not draft.is_telemetry]

@@ -1,4 +1,4 @@
-"""Updates and what became of them: which were answered or wait for it, what is in force for each device, what was before."""
+"""Updates: which are answered and which wait; the configuration in force for each device, and the former ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class HistoryItem:
     update_event_id: UUID | None
     update_revision: int | None
     happened_at_ms: int
-    # JSON: the document, who asked and why, the changes or the errors.
+    # JSON: the document, `changedBy` and `reason`, the changes or the errors.
     body: str
 
 
@@ -178,8 +178,8 @@ async def reposition_history(transaction: OpenTransaction, update_event_id: UUID
 async def forget_revisions(transaction: OpenTransaction, *, above_revision: int, valid_outcomes: Sequence[str]) -> None:
     """Take in that the configuration stream went back: updates above a revision are not on it any more.
 
-    What was valid among them stays in force and its versions stay used. But a producer that reads the stream cannot base an
-    update on them, so the next one may be based on what the stream still holds.
+    What was valid among them stays in force and its versions stay used. But a producer that reads the stream cannot
+    base an update on them, so the next one may be based on what the stream still holds.
     """
     marks = ", ".join("?" for _ in valid_outcomes)
     lost = await transaction.fetch_all(
@@ -251,8 +251,8 @@ def _optional_bytes(value: UUID | None) -> bytes | None:
     return None if value is None else value.bytes
 
 
-# Answers to the updates on the last 20,000 revisions of the configuration stream: 1.5 MiB, years of a busy site.
-# An older answer is needed only when the stream is read again from below it. Then the status stream is read again first,
+# Answers to the updates on the last 20,000 revisions of the configuration stream: 1.5 MiB, years of a busy site. An
+# older answer is needed only when the stream is read again from below it. Then the status stream is read again first,
 # and holds it. So this number counts only for an update that had no answer when a backup of the event store was taken:
 # it is answered a second time (under the same event id) if more than these came before the backup was restored.
 REVISIONS_KEPT = 20_000

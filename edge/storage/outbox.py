@@ -1,7 +1,7 @@
-"""The durable log: what was accepted is in here until the event store has it, and for a while after.
+"""The durable log: it holds accepted events until the event store has them, and for a while after.
 
-A draft gets its numbers when its commit is formed and keeps them until that commit succeeds. Positions become visible in
-their order: after position n no smaller one appears.
+A draft gets its numbers when its commit is formed and keeps them until that commit succeeds. Positions become visible
+in their order: after position n no smaller one appears.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class OutboxStatistics:
 
 
 class Outbox:
-    """The log as the other rooms see it. Made by `open_outbox`."""
+    """The durable log, for the other rooms. Made by `open_outbox`."""
 
     def __init__(
         self,
@@ -109,9 +109,9 @@ class Outbox:
     def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
         """Put an event before the writer, without waiting. False: the queue is full, it was never accepted.
 
-        Accepted means committed; the draft's `on_accepted` tells. The author declares what was refused. With `can_wait` the
-        queue counts as full at half its size, so that a poll always finds room. An event that raises what stands, or
-        clears what does not, is taken and not written.
+        Accepted means committed; the draft's `on_accepted` tells. The author declares what was refused. With `can_wait`
+        the queue counts as full at half its size, so that a poll always finds room. An event that raises what stands,
+        or clears what does not, is taken and not written.
         """
         # A sample neither opens nor closes anything; there are thousands of them for each control event.
         is_sample = draft.type is EventType.SENSOR_READING_RECEIVED
@@ -153,12 +153,12 @@ class Outbox:
 
         What was offered before is committed before. Raises CommitFailed when the disk did not take it: whether it was
         written is then unknown, so look before trying again. In the body, only use what the context yields: `record`,
-        `flush` and `database` would wait for ever.
+        `flush` and `database` would wait for this transaction.
         """
         return self._writer.transaction()
 
     async def run(self) -> None:
-        """Commit in groups, for ever: every commit interval, or sooner when enough came in or `hurry` was called.
+        """Commit in groups, without end: every commit interval, or sooner when enough came in or `hurry` was called.
 
         A failed commit is tried again until the disk takes it. Raises StateDirectoryLost, some time after the file was
         deleted or replaced: every commit fails from then on, and what was accepted is still forwarded meanwhile.
@@ -206,7 +206,7 @@ class Outbox:
         return await self._backlog.find(position)
 
     def positions_of(self, stream: int, *, after: int, through: int) -> AsyncIterator[Sequence[int]]:
-        """Yield, in parts, where a stream's retained entries stand, without those in quarantine. Raises CommitFailed."""
+        """Yield, in parts, where a stream's retained entries stand, but those in quarantine. Raises CommitFailed."""
         return self._backlog.positions_of(stream, after=after, through=through)
 
     def is_known(self, run: UUID, position: int) -> bool:
@@ -335,7 +335,7 @@ async def open_outbox(
     clock: Clock,
     settings: OutboxSettings,
     intake: Intake | None = None,
-    # Tells entries that stand in the wrong stream; without it all are believed.
+    # Tells which stream an entry belongs to. Without it, no entry is checked.
     placement: Placement | None = None,
 ) -> AsyncIterator[Outbox]:
     """Write down that a run begins, and commit the rest when the context ends. Raises DatabaseDamaged."""

@@ -75,8 +75,8 @@ class Intake:
     def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
         """Take a draft in, or refuse it: its author counts what was refused, and declares it.
 
-        With `can_wait` the draft's sender offers it again, and the queue counts as full at half its size. So a poll, which
-        cannot wait, always finds room.
+        With `can_wait` the draft's sender offers it again, and the queue counts as full at half its size. So a poll,
+        which cannot wait, always finds room.
         """
         room = self._entries_max if draft.is_telemetry else self._entries_max + CONTROL_WAITING_RESERVE
         part = WAITING_SHARE if can_wait else 1.0
@@ -174,7 +174,7 @@ class Writer:
             self._hurried.set()
 
     async def run(self) -> None:
-        """Commit in groups, for ever. Raises StateDirectoryLost, which ends the daemon: see `_forward_last`."""
+        """Commit in groups, without end. Raises StateDirectoryLost, which ends the daemon: see `_forward_last`."""
         self.is_running = True
         try:
             while True:

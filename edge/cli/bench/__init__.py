@@ -48,7 +48,7 @@ def bench(name: str | None, directory: Path | None, *, as_json: bool, is_long: b
     ) as scratch:
         run = Run(directory=Path(scratch), is_long=is_long, wanted=name)
         results: Results | None = None
-        # Those that are measured beside one another may fail beside one another.
+        # Figures that are measured together may fail together.
         try:
             results = asyncio.run(_measure(run))
         except* ChildFailed as failed:

@@ -26,11 +26,11 @@ DEVICES = 8
 REPEATS = 5
 REPEAT_S = 3.0
 WARM_UP_S = 1.0
-# What one `receive` gives: a few milliseconds' worth, as a busy broker's socket would.
+# The samples of one `receive`: a few milliseconds of them, as from the socket of a busy broker.
 BURST = 100
 # Unacknowledged at most, as a broker's in-flight window is: four full commits, so that the writer never waits.
 WINDOW = 2000
-# Made beforehand, so that the walk of the values is not what is measured.
+# Made beforehand, so that their making is not measured.
 SAMPLES_OF_EACH = 2000
 
 
@@ -55,7 +55,7 @@ class FloodDriver:
         while self._given - self.acknowledged > self._window - self._burst:
             self._room.clear()
             await self._room.wait()
-        # A socket would give the loop to others as well.
+        # A socket would also let other tasks run.
         await asyncio.sleep(0)
         self._given += self._burst
         return list(itertools.islice(self._samples, self._burst))

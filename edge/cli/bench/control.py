@@ -28,7 +28,7 @@ class Progress:
 
 
 async def progress(state_directory: Path) -> Progress | None:
-    """Ask; None if nobody answers."""
+    """Ask the daemon; None if it does not answer."""
     try:
         status = await asyncio.to_thread(lambda: ask(find_daemon(state_directory=state_directory), "status"))
     except (DaemonNotFound, DaemonAmbiguous, DaemonSilent):

@@ -1,4 +1,4 @@
-"""All figures: what they are called, what they mean, and who measures them."""
+"""All figures: their names, their meaning, and the functions that measure them."""
 
 import asyncio
 import time
@@ -111,7 +111,7 @@ async def measure(run: Run) -> Results:
     for group in groups:
         if not group.is_patient:
             await _measure(group, run, results)
-    # In the order of the list, whoever was done first.
+    # In the order of the list, not that of completion.
     found = [figure.name for group in groups for figure in group.figures]
     return {name: results[name] for name in found if name in results}
 

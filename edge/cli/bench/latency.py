@@ -1,4 +1,4 @@
-"""How long an event takes from measuring to whoever follows the event store."""
+"""How long an event takes from measuring to a follower of the event store."""
 
 import json
 import time

@@ -24,7 +24,7 @@ from edge.settings.site import load_settings
 UNITS, POINTS = 50, 5
 # What the units are asked at: 2,500 points a second are offered.
 INTERVAL_S = 0.1
-# So short that somebody is always due: what comes through is all that can.
+# So short that a device is always due: the line is never idle.
 FLAT_OUT_S = 0.01
 WARM_UP_S = 1.0
 REPEATS = 5
@@ -164,7 +164,7 @@ class Host(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember whom to answer."""
+        """Remember the connection to answer on."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 

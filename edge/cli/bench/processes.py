@@ -27,7 +27,7 @@ class PeerMissing(Exception):  # noqa: N818
 
 
 def program(name: str) -> str:
-    """Return the path of somebody else's program. Raises PeerMissing."""
+    """Return the path of an installed program. Raises PeerMissing."""
     # Debian puts daemons where an ordinary user's PATH does not look.
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin")
     if found is None:

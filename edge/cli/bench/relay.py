@@ -1,4 +1,4 @@
-"""A wire in the middle that counts."""
+"""A relay between two sockets that counts the bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-# Nobody listens there: forwarding is not what is measured.
+# No store listens there: forwarding is not measured.
 NOWHERE = "esdb://127.0.0.1:9?tls=false"
 
 # What each site of the bench begins with.

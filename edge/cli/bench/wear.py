@@ -1,4 +1,4 @@
-"""What a sample costs the disk: bytes written and bytes kept, on a clock that nobody has to wait for."""
+"""What a sample costs the disk: bytes written and bytes kept, on a virtual clock."""
 
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -118,7 +118,7 @@ class WornOutbox:
         for _ in range(WINDOWS):
             before = bytes_written()
             samples = await self._commit(WINDOW_COMMITS)
-            # Else what the log holds would be written to the file in somebody else's window.
+            # Else the contents of the log would be written to the file in the next window.
             await self._outbox.database.checkpoint()
             figures.append((bytes_written() - before) / samples)
         return figures
@@ -165,7 +165,7 @@ async def open_worn(directory: Path, rate: int) -> AsyncIterator[WornOutbox]:
         open_outbox(database, run=author.run, clock=clock, settings=outbox_settings) as outbox,
         driver.open(),
     ):
-        # What is written is the same (held against FULL), only nobody waits for it: 3600 commits take seconds.
+        # The same bytes are written (compared with FULL), only without a wait for the disk: 3600 commits take seconds.
         await database.fetch_all("PRAGMA synchronous = OFF")
         yield WornOutbox(outbox, driver, templates, clock, interval_ms=interval_ms)
 

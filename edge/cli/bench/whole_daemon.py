@@ -1,4 +1,4 @@
-"""The daemon in a process of its own: how soon it is there, what it costs when idle, and at a hundred samples a second."""
+"""The daemon in a process of its own: the time of its start, its cost when idle, and at a hundred samples a second."""
 
 import asyncio
 import time
@@ -57,7 +57,7 @@ async def measure_recovery(run: Run) -> Measured:
         site_file = BenchSite(devices=DEVICES, uri=uri).write(run.directory)
         for _ in range(KILLS):
             killed_s = await _killed(site_file, state)
-            # Ends in peace, and takes the note of the killed one away with its own.
+            # This one is stopped, and so removes the note that the killed one left.
             async with daemon(site_file, state) as process:
                 await until(state, process, _accepts)
                 times.append(time.monotonic() - killed_s)

@@ -20,13 +20,13 @@ from edge.domain.driver import (
 from edge.domain.reading import Reading
 from edge.domain.settings import ConnectionSettings, DeviceSettings, Settings
 
-# How long after the last device's first word the rest of its words is waited for.
+# How long to wait for the other points of the last device after its first one.
 BREATH_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What one device said: readings, or what went wrong and the exit code for it."""
+    """The outcome of one device: readings, or what went wrong and its exit code."""
 
     readings: Mapping[str, Reading] | None = None
     error: str = ""
@@ -133,7 +133,7 @@ def _is_complete(device: DeviceSettings, readings: Mapping[str, Reading]) -> boo
 
 
 def _shorten(limit: asyncio.Timeout) -> None:
-    """Wait no longer than for the rest of a device's words: those that tell each point by itself do so in one breath."""
+    """End the wait soon: a device that sends each point by itself sends all of them together."""
     soon_s = asyncio.get_running_loop().time() + BREATH_S
     until_s = limit.when()
     if until_s is None or soon_s < until_s:

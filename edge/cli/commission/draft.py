@@ -15,7 +15,7 @@ _WIDTH = 100
 
 @dataclass(frozen=True, kw_only=True)
 class DraftSite:
-    """All that is known of a site on its first day."""
+    """The contents of a first site file."""
 
     site_id: str
     name: str

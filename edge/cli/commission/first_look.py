@@ -1,4 +1,4 @@
-"""The connections of a site on its first day: from what a person names to what stands in the file, with a look or without."""
+"""The connections of a first site file: drafted from what a person names, with or without a look at the devices."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +46,7 @@ class Ids:
 
 
 def best(_what: str, fits: Sequence[Fit]) -> Fit | None:
-    """Take the first: no person is there to be asked."""
+    """Take the first: there is no person to ask."""
     return fits[0] if fits else None
 
 

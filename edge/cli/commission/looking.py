@@ -1,4 +1,4 @@
-"""How a person says how to look: which units, how long; and how the look is shown while it lasts."""
+"""Options of a look at a connection (units, time), and its progress at a terminal."""
 
 import sys
 from contextlib import AbstractContextManager
@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 import click
 
-# Units that devices of some makers take as "whoever hears this"; the standard's last one is 247.
+# Units that devices of some makers answer whatever their own address is; the standard's last unit is 247.
 ANY_UNIT_MAX = 255
 # Most devices answer within 100 ms, the slowest of the catalogue (an energy meter) within 200.
 UNIT_TIMEOUT_MS = 250

@@ -24,7 +24,7 @@ from edge.operate.threads import run_leaving_threads
 
 TABLES = get_args(RegisterTable)
 REGISTERS_MAX = 2000
-# What most devices give at once.
+# A number of registers that most devices give in one answer.
 REGISTERS = 32
 # Types in which neither words nor bytes can be exchanged are named without an order.
 PLAIN_ORDER = "ABCD"

@@ -1,4 +1,4 @@
-"""`read SITE.toml [DEVICE…]`: what the devices say now, through the daemon where one runs, else over their own wires."""
+"""`read SITE.toml [DEVICE…]`: reads devices now, through the daemon where one runs, else over their own wires."""
 
 import json
 import sys
@@ -17,9 +17,9 @@ from edge.domain.reading import Quality, Reading, Reason
 from edge.domain.settings import DeviceSettings, Settings
 from edge.operate.threads import run_leaving_threads
 
-# What a device that speaks by itself is waited for.
+# How long to wait for a device that sends by itself.
 TIMEOUT_S = 15.0
-# Beyond the time that the devices get: the daemon answers even when none of them does.
+# More than the devices have: the daemon answers even when none of them does.
 MARGIN_S = 10.0
 
 
@@ -48,9 +48,9 @@ def read(
 ) -> None:
     """Read devices now: each point's value, unit and quality, as the daemon would report it.
 
-    Where the site's daemon runs, it is asked (it holds the ports; what it reads it records, like any other sample). Else
-    the devices are read from here, and nothing is recorded. Exit codes: 0 all answered, 1 an answer made no sense, 2
-    there is no such device, 75 a device, port or broker could not be reached, 78 the site file is wrong.
+    Where the site's daemon runs, it is asked (it holds the ports; what it reads it records, like any other sample).
+    Else the devices are read from here, and nothing is recorded. Exit codes: 0 all answered, 1 an answer made no sense,
+    2 there is no such device, 75 a device, port or broker could not be reached, 78 the site file is wrong.
     """
     log_errors_only()
     settings = load(site_file)

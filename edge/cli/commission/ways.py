@@ -1,4 +1,4 @@
-"""How connections are named on the command line of `init`: each driver says which ways there are."""
+"""The options of `init` that name connections; each driver declares its own."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -62,7 +62,7 @@ class WaysCommand(click.Command):
         return [*params[:place], *options, *params[place:]]
 
     def _ways(self, ctx: click.Context) -> Mapping[str, DriverWay]:
-        """Return every way by its name. A third party's that is called like one of ours is left out."""
+        """Return every way by its name. A third party's way with the name of one of ours is left out."""
         if _KEY not in ctx.meta:
             found: dict[str, DriverWay] = {}
             for kind in driver_kinds(lambda sentence: click.echo(f"warning: {sentence}", err=True)).values():

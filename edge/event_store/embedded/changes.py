@@ -1,4 +1,4 @@
-"""What may be asked of the log, what becomes of it, and the group that goes to disk together."""
+"""Changes of the log, their outcomes, and the group that goes to disk together."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """End a stream: softly (reads find nothing, a later append revives it) or for ever."""
+    """End a stream: softly (reads find nothing, a later append revives it) or with a tombstone."""
 
     stream: str
     expected: Expected

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and the store, on request: for tests only."""
+"""Faults between a client and the store, on request: for tests only."""
 
 import asyncio
 from collections import deque
@@ -64,7 +64,7 @@ Effect: TypeAlias = EndCall | Silence | Answer | Delay
 
 @dataclass(frozen=True, slots=True)
 class AppendFault:
-    """What befalls one append."""
+    """The fault of one append."""
 
     stage: Stage
     effect: Effect
@@ -92,7 +92,7 @@ class Faults:
     appends_seen: int = 0
 
     def check_available(self) -> None:
-        """Raise where nobody is to be served."""
+        """Raise if the store is to be unavailable."""
         if self.unavailable:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "Server Is Shutting Down", ("exception", "server-shutting-down"))
 

@@ -1,4 +1,4 @@
-"""The log: who may append decides `rule`; what is decided goes to disk in groups, then to readers."""
+"""The log: `rule` judges each change; changes go to disk in groups, and then to readers."""
 
 import asyncio
 import sqlite3
@@ -108,7 +108,7 @@ class EventLog:
         return self._heads.get(stream)
 
     def is_tombstoned(self, stream: str) -> bool:
-        """Whether a stream is ended for ever, or is the metadata of such a one."""
+        """Whether a stream, or the stream that it is the metadata of, has a tombstone."""
         own, described = self._heads.get(stream), self._heads.get(_described_by(stream) or "")
         return (own is not None and own.tombstoned) or (described is not None and described.tombstoned)
 
@@ -144,12 +144,12 @@ class EventLog:
         return await pending.outcome
 
     def wake(self) -> None:
-        """Make all who follow look again."""
+        """Let all subscriptions look again."""
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
     async def run(self) -> None:
-        """Write what is submitted, in groups, for ever."""
+        """Write what is submitted, in groups, without end."""
         group = Group(self._next_position, self._ticks())
         failing = False
         try:
@@ -165,7 +165,7 @@ class EventLog:
             _fail(group, LogFailed("the log was closed"))
 
     async def _write(self, group: Group, *, failing: bool) -> bool:
-        """Judge and commit a group; whether the disk refused it."""
+        """Judge and commit a group; return whether the disk refused it."""
         try:
             await self._judge(group)
             if group.heads:
@@ -223,7 +223,7 @@ class EventLog:
         return Outcome(decision, head, group.position - 1)
 
     def _new_head(self, name: str) -> Head:
-        """Describe a stream that nobody wrote to yet. A number that stays unused costs nothing."""
+        """Give a new stream its head. A number that stays unused costs nothing."""
         self._next_number += 1
         return Head(number=self._next_number - 1, name=name)
 

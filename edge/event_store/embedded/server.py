@@ -1,4 +1,4 @@
-"""The embedded event store as a running thing: log, calls and port together."""
+"""The embedded event store, running: log, calls and port together."""
 
 import time
 from base64 import b64encode
@@ -27,7 +27,7 @@ _SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     # Two stores on one port would both seem to work.
     ("grpc.so_reuseport", 0),
-    # gRPC's own default punishes clients whose keepalive is honest ("Too many pings").
+    # gRPC's own default closes the connections of clients with a short keepalive ("Too many pings").
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 500),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-# One append in parts: the real server bounds each part only (16 MiB), and would collect for ever.
+# One append in parts: the real server bounds each part only (16 MiB), not their sum.
 PARTS_BYTES_MAX = 33_554_432
 
 
@@ -33,7 +33,7 @@ class Access:
     authorization: str | None = None
 
     def check(self, context: "grpc.aio.ServicerContext") -> None:
-        """Raise Refusal for a stranger."""
+        """Raise Refusal for a caller without the right header."""
         if self.authorization is None:
             return
         shown = dict(context.invocation_metadata() or ()).get("authorization")
@@ -175,7 +175,7 @@ class Streams(streams_pb2_grpc.StreamsServicer):
         return response
 
     async def Tombstone(self, request: streams_pb2.TombstoneReq, context: "grpc.aio.ServicerContext") -> "Message":  # noqa: N802
-        """Delete for ever."""
+        """Delete with a tombstone: the stream never takes events again."""
         response = streams_pb2.TombstoneResp()
         wire.tell_position(response, await self._delete(request, context, for_ever=True))
         return response
