@@ -1,4 +1,4 @@
-"""Questions and answers without I/O: a dialogue says what is to be sent, judges what comes back, and ends with fields.
+"""Questions and answers without I/O: a dialogue gives what to send, judges the answers, and ends with fields.
 
 A dialogue is a generator. It yields a turn and is given the next frame, or None when the turn's time is over.
 """
@@ -34,7 +34,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """The last frame was not it; the time of the turn before goes on."""
+    """The last frame was no answer; the time of the turn goes on."""
 
 
 Turn: TypeAlias = Ask | Pause | More

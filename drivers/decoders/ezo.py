@@ -1,4 +1,4 @@
-"""Atlas Scientific EZO circuits (pH, EC, DO, ORP, RTD) over UART: lines that end with CR only (EZO-pH datasheet). No I/O.
+"""Atlas Scientific EZO circuits (pH, EC, DO, ORP, RTD) over UART: lines that end with CR (EZO-pH data sheet). No I/O.
 
 A reading is a number, or several with commas in the output order that `O,...` has set; fields are numbered from 0.
 Everything else is text that must never become a number: answers to other commands (`?I,pH,1.96`), `no output`, and
@@ -14,7 +14,7 @@ from drivers.decoders.line_frames import LineFrames, excerpt, text_of_line
 # A circuit writes a digit on both sides of its decimal point; `.560` and `9.` are the halves of a torn line.
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
-# What the codes mean that say nothing about the question. (`*ER` does.)
+# The codes that are no answer to the question, and their meaning. (`*ER` is an answer.)
 CODES: Mapping[str, str] = {
     "*OK": "understood",
     "*OV": "over voltage",

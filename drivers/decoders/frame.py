@@ -1,4 +1,4 @@
-"""What serial decoders have in common: bytes are fed as they come, frames come out, frames have fields. No I/O."""
+"""The interface of serial decoders: from bytes, in any pieces, to frames, and from a frame to fields. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

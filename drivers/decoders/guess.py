@@ -1,4 +1,4 @@
-"""What registers of an unknown device could mean: every type and order side by side, the plausible ones marked. Pure."""
+"""Possible meanings of an unknown device's registers: every type and order, the plausible ones marked. Pure."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What Modbus requests and replies say, without the frame around them (protocol data units). No I/O.
+"""Modbus requests and replies without the frame around them (protocol data units). No I/O.
 
 Source: Modbus Application Protocol V1.1b3, sections 6 and 7.
 """
@@ -34,7 +34,7 @@ _EXCEPTIONS = {
 
 
 class ExceptionReply(FrameMalformed):
-    """The frame is in order and says no: the device's exception reply."""
+    """The frame is valid, and the device refuses: its exception reply."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"the device refused: {exception_text(code)}")

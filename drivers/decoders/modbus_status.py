@@ -1,4 +1,4 @@
-"""What status registers say of other points: readings get the quality that a device's own status gives them. Pure."""
+"""Applies status registers: readings get the quality that the device's own status gives them. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,7 +20,7 @@ def status_rules(device: DeviceSettings) -> Rules:
 
 
 def status_mistakes(device: DeviceSettings) -> Iterator[str]:
-    """Say which rules speak of points that the device does not have, or of themselves."""
+    """Return mistakes of rules that name points which the device lacks, or themselves."""
     for status_id, rules in status_rules(device).items():
         for named in sorted({named for rule in rules for named in rule.points}):
             if named == status_id:

@@ -31,7 +31,7 @@ _FORMATS: dict[NumberType, struct.Struct] = {
 _FLOATS: frozenset[NumberType] = frozenset({"float32", "float64"})
 _BCDS: frozenset[NumberType] = frozenset({"bcd16", "bcd32"})
 
-# What fills up a text, or was never written: NUL, blanks and control characters, erased memory.
+# Characters around a text: NUL, blanks and control characters, erased memory.
 _PADDING = bytes((*range(0x21), 0x7F, 0xFF))
 
 

@@ -1,4 +1,4 @@
-"""From what a text or payload says to a reading: numbers as text, maps, words for yes and no, units. No I/O."""
+"""From a raw value to a reading: numbers as text, maps, words for yes and no, units. No I/O."""
 
 import math
 import re
@@ -20,7 +20,7 @@ _TYPES: Mapping[ValueKind, ValueType] = {
     "text": ValueType.TEXT,
 }
 
-# A point's text is a word or a serial number; what is longer is another device's payload.
+# A point's text is a word or a serial number; a longer one is the payload of another device.
 TEXT_LENGTH_MAX = 256
 
 # Whole and nothing else; float() alone would take "1_000", "nan", "infinity" and digits of other scripts.

@@ -1,4 +1,4 @@
-"""What an MQTT message or a LoRaWAN frame says of a device, without a broker: what `decode` does."""
+"""Decodes an MQTT message or a LoRaWAN frame without a broker: what `decode` does."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from edge.domain.by_hand import Given, Undecodable, bytes_of
 from edge.domain.reading import Sample
 from edge.domain.settings import DeviceSettings
 
-# LoRaWAN sensors were not sold before 2015: an older time is that of a clock which was never set.
+# LoRaWAN sensors were not sold before 2015: an older time comes from a clock that was never set.
 OLDEST_RECORD_S = 1_420_070_400
 
 

@@ -104,7 +104,7 @@ async def _connected(broker: Broker, versions: Versions, listener: Listener) -> 
                 raise
             versions.forget(version)
         except _ClosedUnanswered:
-            # It may be on its way down, too: the newer version is tried again next time.
+            # The broker may also be stopping: the newer version is tried again next time.
             if older is None:
                 raise
         version = older
@@ -133,7 +133,7 @@ async def _connect(session: Session, broker: Broker) -> None:
 
 
 def _why(error: TimeoutError | OSError, broker: Broker) -> ConnectionLost:
-    """Say what stood between us and the broker."""
+    """Name the cause of a failed connection."""
     where = broker.address
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConnectionLost(f"TLS with {where} failed: its certificate cannot be trusted: {error.verify_message}")

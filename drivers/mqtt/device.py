@@ -32,7 +32,7 @@ class _Point:
     codec: ValueCodec
 
     def reading(self, body: JsonValue, units: Mapping[str, str], reason: Reason | None) -> Reading | None:
-        """Return what a message says of the point; None if it does not speak of it."""
+        """Return the reading of a message; None if it has none of this point."""
         raw = self.path.find(body)
         if raw is MISSING:
             return None
@@ -69,7 +69,7 @@ class AvailabilityWords:
         return topic == self.filter if self._is_plain else matches(self.filter, topic)
 
     def _word(self, payload: bytes) -> str:
-        """Return the word: a bridge of another age writes it as text where a newer one writes JSON."""
+        """Return the word: an older bridge writes it as text, a newer one as JSON."""
         text = text_in(payload)
         if self._path.steps and text.startswith(("{", "[")):
             value = self._path.find(json_in(payload))
@@ -88,7 +88,7 @@ class DeviceMessages:
         self._points = tuple(_prepared(point, options) for point in device.points)
         self._subscribed = tuple(map(options.resolved, options.subscribe))
         self._words = tuple(AvailabilityWords(item, options) for item in options.availability)
-        # Which of them said last that the device, or what it hangs on, is gone.
+        # The topics whose last word says that the device, or its bridge, is gone.
         self._absent: set[AvailabilityWords] = set()
         self._by_topic: dict[str, tuple[_Point, ...]] = {}
         own = (point.filter for point in self._points if point.filter)
@@ -201,7 +201,7 @@ def _prepared(point: PointSettings, options: MqttDeviceOptions) -> _Point:
 
 
 def device_mistakes(device: DeviceSettings) -> Iterator[str]:
-    """Say which points of a device do not go together with its own options."""
+    """Return mistakes of points that do not fit the options of their device."""
     options = device.options
     assert isinstance(options, MqttDeviceOptions)
     for point in device.points:

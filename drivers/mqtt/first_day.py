@@ -1,4 +1,4 @@
-"""What brokers offer on a first day: how a broker is named, drafted and looked at, and how one comes as a guest. Loads no transport."""
+"""Hooks of brokers for a first site file: to name, draft and look at one, as a guest. Loads no transport."""
 
 import secrets
 from dataclasses import replace
@@ -53,7 +53,7 @@ FIRST_DAY = FirstDay(
 
 
 def visiting(connection: ConnectionSettings) -> ConnectionSettings:
-    """Come as another client than the daemon: its session, and what waits there for it, stay as they are.
+    """Give a connection a client of its own: the session of the daemon, and what waits there, stay as they are.
 
     Nothing is left behind at the broker. The client id is a fresh one of at most 23 letters and digits, which every
     broker takes.

@@ -1,4 +1,4 @@
-"""Devices of one kind behind a broker, put together into a group where their topics allow it. Pure."""
+"""Puts devices of one kind behind a broker into a group, if their topics allow it. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -95,7 +95,7 @@ class Inbox:
         self._take_in(Delivery(message, packet_id, trouble=trouble))
 
     def subscribed(self) -> None:
-        """Note that from now on everything comes that was asked for."""
+        """Note that the broker has answered all subscriptions."""
         self.is_subscribed = True
         self._has_news.set()
 
@@ -120,16 +120,16 @@ class Inbox:
     # What the driver does.
 
     def asked(self) -> None:
-        """Note that the broker was asked for more, and has not answered."""
+        """Note that a subscription was sent and is not answered yet."""
         self.is_subscribed = False
 
     async def begin(self) -> None:
-        """Wait until everything comes that was asked for: or as much has come as may, with the answer behind it."""
+        """Wait until all subscriptions are answered, or the inbox is full: the answer may be behind its messages."""
         while not self.is_subscribed and not self.is_full and self.end is None:
             await self.wait()
 
     async def wait(self) -> None:
-        """Wait for anything new, or for the end of a doubt. Only what comes again prolongs it."""
+        """Wait for anything new, or for the end of a doubt. Only repeated messages prolong a doubt."""
         self._has_news.clear()
         if self._comes_again:
             self._comes_again = False

@@ -128,7 +128,7 @@ class Link(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._read_packets)
 
     def ping(self) -> None:
-        """Tell the broker that we live. paho would also judge the answer, which may wait unread behind a pause."""
+        """Ping the broker. paho would also judge the answer, which may wait unread behind a pause."""
         self._to_send += PINGREQ
         self.flush()
 
@@ -163,7 +163,7 @@ class Link(asyncio.Protocol):
             self.abort()
 
     def _read_packet(self) -> bool:
-        """Let paho take the next packet; whether there was a whole one."""
+        """Let paho take the next packet; return whether there was a whole one."""
         if self._passing_over:
             passed = min(self._passing_over, len(self._received))
             del self._received[:passed]

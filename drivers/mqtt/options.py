@@ -69,7 +69,7 @@ class MqttConnectionOptions:
     def _number_mistakes(self) -> Iterator[str]:
         for name, low, high in (
             ("connect_timeout_ms", 100, 60_000),
-            # MQTT's two bytes; less than 5 s takes a slow commit for a dead line.
+            # MQTT has two bytes for it; with less than 5 s a slow commit looks like a dead line.
             ("keep_alive_s", 5, 65_535),
             # MQTT 5's four bytes; 0 would lose what comes while we are away.
             ("session_expiry_s", 1, 0xFFFF_FFFF),
@@ -96,7 +96,7 @@ class PayloadTime:
     # Empty = nowhere: the time of arrival is taken, whatever the envelope says.
     path: str
     format: TimeFormat = "iso"
-    # The zone of times that are written without one; empty = the site's.
+    # The zone of times without one; empty = the site's.
     time_zone: str = ""
     # A time further in the past, or in the future, is that of a wrong clock: the time of arrival is taken instead. What
     # a device had stored, and what the broker retained, may be up to a year old.

@@ -1,4 +1,4 @@
-"""Where an MQTT packet ends in a stream of bytes, and what a message that is too long says of itself. No I/O."""
+"""Finds the end of an MQTT packet in a stream of bytes, and the head of a message that is too long. No I/O."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class NoPacket(ValueError):  # noqa: N818 - what is there instead
 
 
 def check_greeting(stream: bytes | bytearray) -> None:
-    """Raise NoPacket if what a broker says first is no CONNACK: another service would be waited for in vain."""
+    """Raise NoPacket if the first bytes are no CONNACK: another service listens there."""
     if stream[0] != CONNACK:
         raise NoPacket(f"it began with {bytes(stream[:GREETING_SHOWN_MAX])!r}")
 
@@ -38,7 +38,7 @@ def packet_length(stream: bytes | bytearray) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LongMessage:
-    """A message that is longer than any of a device: all that is read of it."""
+    """A message that is longer than any of a device. Only its head is read."""
 
     topic: str
     # How many bytes its packet has.

@@ -1,10 +1,10 @@
-"""Which earlier delivery a message marked DUP may be, and whether it is that one beyond doubt. No I/O.
+"""Finds the earlier delivery that a message with DUP repeats, and whether that is certain. No I/O.
 
-DUP says that the broker has sent a message, not that it arrived: what it sent into a broken connection comes with DUP, too,
-and is news, though a door may have said "open" a hundred times. A broker sends again under the same packet id (MQTT 5.0,
-section 4.4), in the first order and before anything new (4.6), and it sends at most `window` messages before it waits for
-acknowledgements (4.9). So a message under another id than those of the last deliveries is news. Under the id of one of
-them an equal message is that delivery, beyond doubt, in two cases:
+DUP says that the broker has sent a message, not that it arrived. A message that was sent into a broken connection has
+DUP, too, and is news, even if a door has said "open" a hundred times. A broker sends again under the same packet id
+(MQTT 5.0, section 4.4), in the first order and before anything new (4.6), and it sends at most `window` messages before
+it waits for acknowledgements (4.9). So a message under another id than those of the last deliveries is news. Under the
+id of one of them an equal message is certainly that delivery in two cases:
 
 - We never acknowledged that delivery: the broker could not give its id to another message.
 - The broker counts its ids upwards, and has been seen to count so far that the messages it may have sent since the
@@ -12,11 +12,12 @@ them an equal message is that delivery, beyond doubt, in two cases:
   acknowledgements were lost is then the only explanation left. (A broker that was restored from an older copy counts
   from there, but it has no reason to go on to the very newest.) Until the newest has come, what comes before it waits.
 
-Else the broker may have had our acknowledgement and have given the id to a message that never came: some brokers take the
-lowest id that is free. Such a message is likely a repetition, no more.
+Else the broker may have had our acknowledgement and have given the id to a message that never came: some brokers take
+the lowest id that is free. Such a message is likely a repetition, no more.
 
-A delivery has a name: 3 bytes for the broker's session, 2 of the packet id, 3 of the message's number here. What comes again
-has the name of its first time. The outbox keeps it beside each sample: so all this also holds for what earlier runs took.
+A delivery has a name: 3 bytes for the broker's session, 2 of the packet id, 3 of the message's number here. What comes
+again has the name of its first time. The outbox keeps it beside each sample: so all this also holds for what earlier
+runs took.
 """
 
 import sys
@@ -26,7 +27,7 @@ from hashlib import blake2b
 
 # Packet ids are 1 to 65,535.
 IDS = 65_535
-# Brokers whose ids go up so often in a row do not draw them by lot.
+# A broker whose ids go up so often in a row does not choose them by chance.
 STEPS_MIN = 32
 # At least so many deliveries are remembered. A broker that was restored from an older copy sends them again.
 REMEMBERED_MIN = 4096
@@ -39,21 +40,21 @@ _NUMBERS = 1 << 8 * _NUMBER_LENGTH
 
 @dataclass(slots=True, kw_only=True)
 class Verdict:
-    """What a message with DUP is, if it says the same as the earlier delivery."""
+    """The judgement of a message with DUP that equals an earlier delivery."""
 
     # The name of the earlier delivery.
     of: bytes
-    # Whether it is that one beyond doubt; None: what comes next will tell.
+    # Whether that is certain; None: a later message will tell.
     is_certain: bool | None
 
 
 class Redeliveries:
-    """What came by one session of a broker, on however many connections, in this run and the last ones.
+    """The deliveries of one session of a broker, on all its connections, in this run and the last ones.
 
     Each message with a packet id has a number, which counts up. Of the messages under one id, the newest counts.
 
-    A message that comes again keeps its number, also if it may be another one under the same id. Only once it is looked at
-    does it count as not acknowledged: lost before that, it may still be another one when it comes the next time.
+    A message that comes again keeps its number, also if it may be another one under the same id. Only once it is looked
+    at does it count as not acknowledged: lost before that, it may still be another one when it comes the next time.
     """
 
     def __init__(self, *, session: str = "", window: int) -> None:
@@ -68,7 +69,8 @@ class Redeliveries:
         self._numbers: dict[int, int] = {}
         # The id of a copy -> the name of the delivery that it is a copy of.
         self._copies: dict[int, bytes] = {}
-        # Ids that were not acknowledged since their message came, or was looked at; those that were, on this connection.
+        # Ids that were not acknowledged since their message came, or was looked at; those that were, on this
+        # connection.
         self._open: set[int] = set()
         self._released: set[int] = set()
         # How often in a row an id was higher than the one before, the highest of all, and the last.
@@ -86,11 +88,11 @@ class Redeliveries:
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether a verdict waits for what comes next."""
+        """Whether a verdict waits for a later message."""
         return bool(self._undecided)
 
     def recall(self, names: Iterable[bytes]) -> None:
-        """Learn which deliveries of earlier runs are on disk, the oldest first; those of other sessions are passed over."""
+        """Learn which deliveries of earlier runs are on disk, the oldest first; those of other sessions are skipped."""
         for name in names:
             packet_id = int.from_bytes(name[_SESSION_LENGTH:_ID_END])
             since = (int.from_bytes(name[_ID_END:]) - self._number) % _NUMBERS
@@ -120,7 +122,7 @@ class Redeliveries:
             return verdict.of, verdict
         self._take(packet_id, is_marked=is_marked)
         if not is_marked:
-            # What is sent again comes before anything new: the newest does not come any more.
+            # Repeated messages come before new ones: the newest one is not repeated any more.
             self.decide(is_certain=False)
         self._number += 1
         self._note(packet_id)
@@ -137,7 +139,7 @@ class Redeliveries:
                 self._copies[packet_id] = self._newest
 
     def looked_at(self, packet_id: int) -> None:
-        """Learn that a message with a verdict is no longer only waiting: what it says is passed on, or known already."""
+        """Learn that a message with a verdict waits no longer: its samples are passed on, or known already."""
         self._take(packet_id, is_marked=True)
 
     def acknowledged(self, packet_ids: Sequence[int]) -> None:
@@ -161,7 +163,7 @@ class Redeliveries:
         verdict = Verdict(of=self._copies.get(packet_id, self._name(packet_id)), is_certain=False)
         is_open = packet_id in self._open
         if number < self._repeated or not (is_open or self._number - number < self._window):
-            # The broker does not keep the rules that all this rests on.
+            # The broker breaks the rules that these verdicts depend on.
             self._break_off()
             return verdict
         self._repeated = number
@@ -178,7 +180,7 @@ class Redeliveries:
         return verdict
 
     def _break_off(self) -> None:
-        """Hold nothing for certain any more on this connection."""
+        """Give no certain verdict any more on this connection."""
         self._repeated = sys.maxsize
         self.decide(is_certain=False)
 

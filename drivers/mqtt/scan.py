@@ -1,4 +1,4 @@
-"""Which topics a broker brings, and whose they are: what `scan` does on an MQTT connection."""
+"""Lists the topics of a broker and their devices: what `scan` does on an MQTT connection."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -15,7 +15,7 @@ from edge.domain.settings import ConnectionSettings, DeviceGroup
 
 # Enough to see what it is.
 PAYLOAD_SHOWN_MAX = 60
-# A bridge's word is about all behind it.
+# The availability of a bridge concerns all devices behind it.
 OWNERS_SHOWN_MAX = 3
 
 

@@ -1,4 +1,4 @@
-"""What is wrong, or allowed and yet fails in the field, with a whole connection to a broker."""
+"""Mistakes and warnings of a whole connection to a broker."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -11,7 +11,7 @@ from drivers.mqtt.topics import ALL_LEVELS, NAME, ONE_LEVEL, filter_mistake, nam
 from edge.domain.device_group import member_id
 from edge.domain.settings import ConnectionSettings, DeviceGroup
 
-# Comparing each with each takes a second for some thousand; so many wildcards are no site file of a person's.
+# Comparing some thousand filters in pairs takes a second; no person writes so many wildcards.
 WILDCARDS_COMPARED_MAX = 500
 
 

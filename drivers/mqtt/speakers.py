@@ -21,7 +21,7 @@ class Speaker:
 
 
 def speakers(messages: Sequence[Message], models: Sequence[DeviceSettings], *, time_zone: str) -> list[Speaker]:
-    """Return the devices that speak; each topic belongs to one of them, the one that makes most of it."""
+    """Return the devices that send; each topic belongs to the one that gets the most from it."""
     heard = [each for model in models for each in _heard_by(model, messages, time_zone)]
     order = {id(fit): rank for rank, fit in enumerate(best_first(speaker.fit for speaker in heard))}
     taken: set[str] = set()
@@ -34,7 +34,7 @@ def speakers(messages: Sequence[Message], models: Sequence[DeviceSettings], *, t
 
 
 def _heard_by(model: DeviceSettings, messages: Sequence[Message], time_zone: str) -> Iterable[Speaker]:
-    """Return the devices that there are if all messages are taken for this model's."""
+    """Return the devices if all messages are decoded as this model's."""
     parts: dict[str, list[Message]] = {}
     for message in messages:
         own = device_on_topic(model, message.topic)
@@ -68,7 +68,7 @@ def _readings(
 
 
 def _bonus(model: DeviceSettings, topic: str) -> int:
-    """A topic or envelope that is a maker's own speaks for the maker's profile."""
+    """A topic or envelope of one maker makes that maker's profile more likely."""
     options = _options(model)
     has_own_topic = any(pattern.replace(TOPIC_PLACE, "").strip("/+#") for pattern in options.subscribe)
     return int(has_own_topic) + int(topic.startswith(f"{options.envelope}/"))

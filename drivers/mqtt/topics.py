@@ -26,7 +26,7 @@ class _Node(Generic[Item]):
 
 
 class FilterTree(Generic[Item]):
-    """Topic filters, and what belongs to each. Looking a topic up costs its levels, however many filters there are."""
+    """Topic filters, each with items. The cost of finding a topic grows with its levels, not with the filters."""
 
     def __init__(self) -> None:
         self._root = _Node[Item]()
@@ -45,7 +45,7 @@ class FilterTree(Generic[Item]):
         """
         found: list[Item] = []
         nodes = [self._root]
-        # A broker's own topics are not meant by a wildcard at the first level.
+        # A wildcard at the first level does not match a broker's own topics.
         wildcards = not topic.startswith("$")
         for level in topic.split("/"):
             following: list[_Node[Item]] = []

@@ -44,13 +44,13 @@ _SENTENCES = {
     "string_too_short": "must not be empty",
 }
 
-# What is wrong with a value as a whole.
+# A mistake of the value as a whole.
 _SHAPES = frozenset({"tuple_type", "list_type", "dict_type", "dataclass_type", "model_type"})
 
 
 @runtime_checkable
 class Checked(Protocol):
-    """Options that know what types cannot say."""
+    """Options with rules that types cannot express."""
 
     def mistakes(self) -> Sequence[str]:
         """Sentences about values that do not go together; empty if all is well."""
@@ -109,7 +109,7 @@ def adapt(data_class: type[Data], table: Table, report: list[Problem]) -> Data |
     problems.extend(_problems(table, faults))
     wrong.update(str(fault.location[0]) for fault in faults if fault.location)
     if adapted is None and wrong:
-        # What the other keys say is told in the same run, as far as it can be told without the wrong ones.
+        # Mistakes of the other keys are reported in the same run, as far as they do not depend on the wrong ones.
         adapted, _ = _validated(data_class, {key: value for key, value in known.items() if key not in wrong})
     if isinstance(adapted, Checked):
         rest = known.keys() - wrong
@@ -136,7 +136,7 @@ def _validated(data_class: type[Data], values: Mapping[str, object]) -> tuple[Da
             _Fault(type=item["type"], location=item["loc"], message=item["msg"], context=item.get("ctx", {}))
             for item in error.errors(include_url=False)
         ]
-        # What the table itself lacks has been told already.
+        # Keys that are missing in the table itself have been reported already.
         return None, [fault for fault in faults if fault.type != "missing" or len(fault.location) > 1]
     return adapted, []
 
@@ -177,11 +177,11 @@ def unknown_keys(table: Table, known: Iterable[str]) -> list[Problem]:
 
 
 def _problems(table: Table, faults: Sequence[_Fault]) -> list[Problem]:
-    """Turn faults into mistakes; what the branches of a union say of one value is one mistake."""
+    """Turn faults into mistakes; the faults of all branches of a union at one value make one mistake."""
     sentences: dict[Place, list[str]] = {}
     paths = [_known_path(table.values, fault.location) for fault in faults]
     for fault, path in zip(faults, paths, strict=True):
-        # The branch that wanted another shape altogether knows less than one that found a mistake within.
+        # A branch that found a mistake within the value says more than one that wanted another shape.
         if fault.type in _SHAPES and any(len(other) > len(path) and other[: len(path)] == path for other in paths):
             continue
         place = _place(table, path)

@@ -1,4 +1,4 @@
-"""What a site file may say and yet fails in the field: `check` warns, the daemon runs (DESIGN section 8)."""
+"""Warnings of valid site files that often fail in the field: `check` warns, the daemon runs (DESIGN section 8)."""
 
 import re
 from collections import Counter
@@ -67,7 +67,7 @@ def _site_cautions(whole: Table, settings: Settings) -> Iterator[Problem]:
 
 
 def _line_cautions(placed: PlacedConnection, profiles: Profiles) -> Iterator[Problem]:
-    """What the factory set, where the line has something else; and ports that change their names."""
+    """Warn of lines that differ from the factory's settings, and of ports that change their names."""
     for key, value in placed.table.values.items():
         if isinstance(value, str) and _NUMBERED_PORT.fullmatch(value):
             sentence = f"{value} may be another port after a restart; take the name in /dev/serial/by-id/"
@@ -127,7 +127,7 @@ def _device_cautions(table: Table, device: DeviceSettings) -> Iterator[Problem]:
 
 
 def _profile_cautions(table: Table, device: DeviceSettings, places: ProfilePlaces) -> Iterator[Problem]:
-    """Profiles of one id in two distributions: which of them is meant, only a person knows."""
+    """Warn of profiles with one id in two distributions: only a person knows the right one."""
     if device.profile is None or (used := places.find(device.profile.id)) is None:
         return
     for other in places.passed_over(device.profile.id):
@@ -140,7 +140,7 @@ def _profile_cautions(table: Table, device: DeviceSettings, places: ProfilePlace
 def _outside_cautions(
     table: Table, part: Part, remote: Remote, own: DeviceSettings | PointSettings
 ) -> Iterator[Problem]:
-    """A value outside its own limits can be left remotely, and returned to, but not be neared."""
+    """Warn of a value outside its own limits: an update may keep it or return to it, but not come near it."""
     for row, limits in permitted(part, remote):
         value = row.value_in(own)
         if isinstance(limits, Limits) and not limits.allow(value):

@@ -12,11 +12,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class CredentialMissing(Exception):  # noqa: N818 - names the remedy: bring it
-    """A credential that the site file names is in none of the places."""
+    """None of the places has a credential that the site file names."""
 
 
 def is_credential_name(name: str) -> bool:
-    """Whether a credential can be called so: it is a file's name in a directory, never a path."""
+    """Whether this can be the name of a credential: a file's name in a directory, never a path."""
     return _NAME.fullmatch(name) is not None
 
 

@@ -89,7 +89,7 @@ def _interval_problems(table: Table, head: DeviceTable, interval_s: float, *, is
 def check_device_alone(
     table: Table, kind: DriverKind, report: list[Problem], *, other_keys: Sequence[str] = ()
 ) -> None:
-    """Add the mistakes that can be told of a device whose profile cannot be read."""
+    """Add the mistakes that show in a device although its profile cannot be read."""
     own = table.without("point")
     option_names = (item.name for item in fields(kind.device_options))
     report.extend(unknown_keys(own, (*_DEVICE_KEYS, *option_names, *other_keys)))
@@ -101,7 +101,7 @@ def check_device_alone(
 
 
 def clashes(kind: DriverKind) -> Iterator[str]:
-    """Options of a driver that could never be set, since the site file's own keys have their names."""
+    """Return options of a driver that can never be set, because keys of the site file have their names."""
     ours = {
         kind.connection_options: (*(item.name for item in fields(ConnectionTable)), "device", "device_group"),
         kind.device_options: (*_DEVICE_KEYS, *GROUP_KEYS, "point"),
@@ -140,7 +140,7 @@ def _points(table: Table, profile: Profile | None, kind: DriverKind, report: lis
 
 
 def _is_mistaken(point_id: str, point: Table, profile: Profile, kind: DriverKind) -> bool:
-    """Whether a table that says nothing of how its point is read was meant for a point of the profile."""
+    """Whether a table without the keys to read a point was meant for a point of the profile."""
     options = fields(kind.point_options)
     if point_id in profile.points or any(item.name in point.values for item in options):
         return False

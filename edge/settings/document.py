@@ -21,7 +21,7 @@ class Document:
     digest: str
 
     def problem(self, path: KeyPath, message: str) -> Problem:
-        """Make the mistake at a path; what is missing is reported at the table it is missing from."""
+        """Make a mistake at a path; a missing key is reported at its table."""
         known = path
         while known and known not in self.positions:
             known = known[:-1]
@@ -67,13 +67,13 @@ def _syntax_error(file: Path, text: str, error: tomllib.TOMLDecodeError) -> Conf
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a value stands: a path in a document."""
+    """The place of a value: a path in a document."""
 
     document: Document
     path: KeyPath
 
     def problem(self, message: str) -> Problem:
-        """Make the mistake at this place."""
+        """Make a mistake at this place."""
         return self.document.problem(self.path, message)
 
     def inner(self, *parts: str | int) -> "Place":
@@ -91,19 +91,19 @@ class Table:
     places: Mapping[str, Place] = field(default_factory=dict)
 
     def place_of(self, key: str) -> Place:
-        """Where a key stands."""
+        """Return the place of a key."""
         return self.places.get(key) or self.place.inner(key)
 
     def only(self, *keys: str) -> "Table":
-        """These keys, as far as they are there."""
+        """Return the table with these keys only."""
         return self._with({key: value for key, value in self.values.items() if key in keys})
 
     def without(self, *keys: str) -> "Table":
-        """All keys but these."""
+        """Return the table without these keys."""
         return self._with({key: value for key, value in self.values.items() if key not in keys})
 
     def renamed(self, old: str, new: str) -> "Table":
-        """The table with one key under another name; its place stays what it was."""
+        """Return the table with one key under another name and at its old place."""
         if old not in self.values:
             return self
         values = {new if key == old else key: value for key, value in self.values.items()}

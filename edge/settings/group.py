@@ -19,7 +19,7 @@ def build_group(
     """Build one group; None after adding every mistake of it to `report`."""
     before = len(report)
     report.extend(id_problems(table))
-    # A word of Python's cannot be the name of a field.
+    # A keyword of Python cannot be the name of a field.
     head = adapt(GroupTable, table.only(*GROUP_KEYS).renamed("except", "exclude"), report)
     template = build_device(table, profile, kind, poll_interval_s=poll_interval_s, report=report, other_keys=GROUP_KEYS)
     if head is None or template is None or len(report) > before:
@@ -53,7 +53,7 @@ def members(group: DeviceGroup) -> list[DeviceSettings]:
 
 
 def name_problems(table: Table, group: DeviceGroup, taken: Mapping[str, Place]) -> Sequence[Problem]:
-    """Say which names give no device: no id of their own, or options that the driver refuses. `taken` has ids given before."""
+    """Return a mistake for each name with no id, with an id in `taken`, or with options that the driver refuses."""
     problems = []
     for index, name in enumerate(group.names):
         place = table.place_of("names").inner(index)

@@ -1,4 +1,4 @@
-"""A connection together with where it stands in the site file, so that whatever is said of it gets its line."""
+"""A connection with its place in the site file, so that each mistake of it gets its line."""
 
 import os.path
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from edge.settings.adapt import mistake_at
 from edge.settings.document import Place, Table
 from edge.settings.problems import Problem
 
-# Of a third party's driver whose own code failed when it was asked about the options.
+# The error of a third party's driver whose code failed when it checked the options.
 BROKE_ON_OPTIONS = "broke on its options"
 
 
@@ -33,7 +33,7 @@ class PlacedConnection:
         return [*self.devices, *((table, group.template) for table, group in self.groups)]
 
     def problems(self, ask: Callable[[ConnectionSettings], Iterable[tuple[str, str]]]) -> list[Problem]:
-        """Give the driver's sentences (device or group id, or "" for the connection, and what is wrong) their places."""
+        """Give places to the driver's sentences, each with a device or group id, or "" for the connection."""
         try:
             with foreign_code(self.kind.name, BROKE_ON_OPTIONS):
                 said = [(str(device_id), str(sentence)) for device_id, sentence in ask(self.connection)]
@@ -65,7 +65,7 @@ def serial_port(options: object) -> str:
 
 
 def port_problems(connections: Iterable[PlacedConnection]) -> Iterator[Problem]:
-    """One mistake for each connection on a serial port that another one has: neither would understand its answers."""
+    """Return a mistake for each connection on a serial port of another one: both would get wrong answers."""
     owners: dict[str, str] = {}
     for placed in connections:
         port = serial_port(placed.connection.options)

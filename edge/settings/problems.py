@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake, as an editor and a technician can find it."""
+    """One mistake, with its place for an editor and a technician."""
 
     file: Path
     line: int
@@ -19,7 +19,7 @@ class Problem:
         return self.text()
 
     def text(self, severity: str = "") -> str:
-        """Return `file:line:column: path: message`, as editors and compilers' readers know it."""
+        """Return `file:line:column: path: message`, the form of compilers, which editors know."""
         parts = (f"{self.file}:{self.line}:{self.column}", severity, self.path, self.message)
         return ": ".join(part for part in parts if part)
 

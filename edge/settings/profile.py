@@ -13,20 +13,20 @@ from edge.settings.positions import path_text
 from edge.settings.problems import Problem
 from edge.settings.tables import SITE_POINT_KEYS, LineTable, ProfileTable
 
-# The driver's option that a profile calls `offset`.
+# The driver's name of the option that a profile calls `offset`.
 RAW_OFFSET = "raw_offset"
 _TABLES = ("profile", "defaults", "timing", "read", "exchange", "message", "point")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A device model, read but not yet adapted: the site file's keys come over its own first."""
+    """A device model, read but not adapted: the keys of the site file are put over its own first."""
 
     identity: ProfileIdentity
     driver: str
     title: str
     source: str
-    # What the factory set on the serial line.
+    # The factory settings of the serial line.
     line: LineTable
     # The driver's device options, `poll_interval_min_s`, `warm_up_s` and `max_silence_s`.
     device: Table
@@ -36,7 +36,7 @@ class Profile:
 def load_profile(file: Path, kind: DriverKind, report: list[Problem]) -> Profile | None:
     """Read a profile, adding its mistakes to `report`; None if it is for another driver.
 
-    With mistakes it is as complete as it can be, so that those of the device are told in the same run.
+    A profile with mistakes is as complete as it can be, so that those of the device are reported in the same run.
     Raises ConfigurationInvalid if it is no TOML at all.
     """
     document = read_document(file)
@@ -44,7 +44,7 @@ def load_profile(file: Path, kind: DriverKind, report: list[Problem]) -> Profile
     report.extend(unknown_keys(whole, _TABLES))
     table = whole.table("profile", report)
     head = adapt(ProfileTable, table, report)
-    # Where [profile] has mistakes, Settings never come out; the rest is read only to tell its own.
+    # If [profile] has mistakes, no Settings are made; the rest is read to report its own.
     head = head or ProfileTable(id=file.stem, version=0, driver=kind.name, title="", source="")
     if head.id != file.stem:
         sentence = f"id is {head.id!r}; it must be the file's name, {file.stem!r}"
@@ -66,7 +66,7 @@ def load_profile(file: Path, kind: DriverKind, report: list[Problem]) -> Profile
 
 
 def _defaults(whole: Table, option_names: set[str], report: list[Problem]) -> tuple[LineTable, Table]:
-    """Split [defaults], [timing], [read], [exchange] and [message] into the line's factory settings and the device's options."""
+    """Split [defaults], [timing], [read], [exchange] and [message] into line settings and device options."""
     line_names = {item.name for item in fields(LineTable)}
     known = {
         "defaults": option_names | line_names,

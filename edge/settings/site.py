@@ -1,4 +1,4 @@
-"""The site file: read once, at the door. Either frozen Settings come out, or every mistake with its line."""
+"""The site file, read once at the start: to frozen Settings, or to all its mistakes with their lines."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
@@ -42,7 +42,7 @@ def load_settings(file: Path, *, find_kind: FindKind = driver_kind) -> Settings:
 
 
 class SiteReader:
-    """Reads one site file; keeps the mistakes it meets, and the profiles it has read."""
+    """Reads one site file; collects its mistakes and the profiles that it names."""
 
     def __init__(self, file: Path, find_kind: FindKind = driver_kind) -> None:
         self._file = file
@@ -91,7 +91,7 @@ class SiteReader:
 
     @property
     def cautions(self) -> list[Problem]:
-        """Return what is allowed and yet fails in the field; nothing where the file has mistakes, or was not read."""
+        """Return warnings of what often fails in the field; none if the file has mistakes or was not read."""
         if self._read is None:
             return []
         whole, settings = self._read
@@ -111,7 +111,7 @@ class SiteReader:
             return None
 
     def _connection_of(self, kind: DriverKind, head: ConnectionTable, table: Table) -> ConnectionSettings:
-        """Build a connection. Where `head` has mistakes, Settings never come out; its devices are read to tell theirs."""
+        """Build a connection. If `head` has mistakes, no Settings are made; its devices are read to report theirs."""
         self._report.extend(table.place_of("driver").problem(sentence) for sentence in clashes(kind))
         options: object | None = adapt(
             kind.connection_options, table.without(*_CONNECTION_KEYS, "device", "device_group"), self._report
@@ -151,7 +151,7 @@ class SiteReader:
     def _device(self, table: Table, kind: DriverKind, poll_interval_s: float) -> DeviceSettings | None:
         profile, is_missing = self._profile_of(table, kind)
         if is_missing:
-            # What the profile would have brought is not missing; the rest can be told.
+            # Keys that the profile would have had are not reported as missing.
             check_device_alone(table, kind, self._report)
             return None
         return build_device(table, profile, kind, poll_interval_s=poll_interval_s, report=self._report)
@@ -190,7 +190,7 @@ class SiteReader:
         return self.profiles[key]
 
     def _check_ids(self, whole: Table) -> None:
-        """Ids are well formed, and each is given once: devices across the whole site, by groups as well."""
+        """Check that ids are well formed and unique; those of devices across the whole site, groups included."""
         for name in ("site", "gateway"):
             table = whole.table(name, [])
             given = table.values.get("id")
@@ -218,14 +218,14 @@ class SiteReader:
         return first
 
     def _check_connections(self) -> None:
-        """What only a whole connection, or all of them together, can be asked."""
+        """Check what concerns a whole connection, or all of them together."""
         for placed in self._placed:
             self._report.extend(placed.problems(placed.kind.mistakes))
         self._report.extend(port_problems(self._placed))
 
 
 def _beside(file: Path, event_store: EventStoreSettings) -> EventStoreSettings:
-    """A path in a site file is meant from where the site file is."""
+    """Resolve a path that is relative to the site file."""
     if event_store.ca_file is None:
         return event_store
     return replace(event_store, ca_file=file.parent / event_store.ca_file)
@@ -241,7 +241,7 @@ def _ids(whole: Table, kind: str) -> Iterator[tuple[Place, str]]:
 
 
 def _shared_streams(table: Table, settings: Settings) -> Iterator[Problem]:
-    """Yield one mistake for each template that, for this gateway and its devices, gives the name of another one's stream."""
+    """Yield a mistake for each template that gives a name which another template gives as well."""
     owners: dict[str, str] = {}
     for item in fields(settings.streams):
         template = getattr(settings.streams, item.name)

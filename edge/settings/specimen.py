@@ -30,7 +30,7 @@ class Specimen:
     kind: DriverKind
     profile: Profile
     device: DeviceSettings
-    # Options that the profile leaves open and only the site file can say; the device has something in their place.
+    # Options that only a site file can give; the device has stand-ins for them.
     open_options: frozenset[str]
 
 
@@ -69,7 +69,7 @@ def load_specimens(driver: str, folder: Path) -> list[Specimen]:
     """Make a device of each profile of a driver, in the order of their names; those with mistakes are left out."""
     specimens = []
     for found in ProfilePlaces(folder).all().values():
-        # The mistakes of a profile are told where it is named.
+        # The mistakes of a profile are reported where a site file or a verb names it.
         with suppress(ConfigurationInvalid):
             specimens.append(_specimen(found))
     return [specimen for specimen in specimens if specimen.kind.name == driver]

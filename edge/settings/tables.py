@@ -1,4 +1,4 @@
-"""The tables of site files and profiles as they are written; what is left out is None and gets its default elsewhere."""
+"""The tables of site files and profiles as they are written. A missing key is None, and gets its default elsewhere."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -22,9 +22,9 @@ from edge.domain.settings import DeviceGroup, DeviceSettings, PointSettings
 
 Value = TypeVar("Value", bool, int, float, str, tuple[str, ...])
 
-# A day: a longer one is meant in another unit.
+# A day: a longer interval was written in another unit by mistake.
 INTERVAL_S_MAX = 86_400.0
-# A battery device that speaks once a day may be a few hours late, and a valve may stay shut for days.
+# A battery device that sends once a day may be a few hours late, and a valve may stay shut for days.
 SILENCE_S_MAX = 604_800.0
 # They stand in each DeviceDescribed.
 LABELS_MAX = 32
@@ -180,7 +180,7 @@ class DeviceTable(DeviceConfiguration):
 
 # What a group has beside the keys of a device.
 GROUP_KEYS = ("names", "adopt", "devices_max", "except")
-# Many devices of one kind; more streams than this are no greenhouse's.
+# Many devices of one kind; no greenhouse has more streams than this.
 GROUP_DEVICES_MAX = 10_000
 
 
