@@ -94,6 +94,7 @@ class Configurator:
                 pass
             except* CommitFailed as failed:
                 wait_s = self._interrupted(_first(failed))
+            _stop_if_asked()
             await asyncio.sleep(wait_s)
 
     async def _answer_all(self) -> None:
@@ -171,6 +172,13 @@ class Configurator:
         if inbox.last is not None:
             raise _StreamWentBack
         return resumption.after
+
+
+def _stop_if_asked() -> None:
+    """Before Python 3.13, a task group that fails in the moment of a stop tells the failure alone."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _first(failed: BaseExceptionGroup[CommitFailed]) -> CommitFailed:

@@ -2,12 +2,14 @@
 
 import asyncio
 import math
+import sqlite3
 
 import pytest
 
 from edge.domain.configuration import Code, Mistake
 from edge.domain.event import EventType
 from edge.domain.settings import DeviceSettings
+from edge.storage.errors import CommitFailed
 from fakes.configure_world import ANSWERS, STATUS_STREAM, World, make_device, update_event
 from fakes.slow_devices import FOR_EVER_S, following, pending, slow
 from fakes.virtual_time import run_virtual
@@ -228,6 +230,23 @@ def test_a_stream_that_goes_back_while_a_device_works_takes_its_update_along(wor
                 await asyncio.sleep(2000)
                 assert (await gateway.answers())[1:] == [("bench", 2, "applied")]
                 assert gateway.fleet.in_force["bench"].poll_interval_s == 6.0
+
+    run_virtual(main)
+
+
+def test_a_stop_is_not_swallowed_by_a_commit_that_fails_in_the_same_moment(world: World) -> None:
+    async def main() -> None:
+        world.ask(1, {"pollIntervalS": 5})
+        async with world.started() as gateway:
+            task = asyncio.create_task(gateway.configurator.run())
+
+            def stop_and_fail(_device_id: str) -> float:
+                task.cancel()
+                raise CommitFailed("disk full", code=sqlite3.SQLITE_FULL)
+
+            gateway.fleet.delay_s = stop_and_fail
+            await asyncio.wait([task], timeout=100)
+            assert task.cancelled()
 
     run_virtual(main)
 
