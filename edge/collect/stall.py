@@ -7,7 +7,7 @@ could not be cancelled anyway. A person is told, and told again when it returns.
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -145,9 +145,21 @@ async def _end(task: asyncio.Task[None], connection_id: str) -> None:
     patience_s = ENDING_S
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=patience_s)
+        await _wait(task, patience_s)
         if not task.done() and patience_s == ENDING_S:
             _log.warning("driver_cut_off", connection_id=connection_id, after_s=ENDING_S)
         patience_s = CUT_OFF_S
     if not task.cancelled():
         task.result()
+
+
+async def _wait(task: asyncio.Task[None], timeout_s: float) -> None:
+    """Wait for a task, also while this one is cancelled again: the task would be left behind, and hold the wire.
+
+    That happens when the gateway stops while a connection is being stopped.
+    """
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + timeout_s
+    while not task.done() and (left_s := end_s - loop.time()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task], timeout=left_s)

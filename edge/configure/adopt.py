@@ -1,7 +1,8 @@
 """Device groups that adopt: a name that was seen becomes a device for good, before its first sample."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -10,6 +11,7 @@ from edge.domain.author import Author
 from edge.domain.configuration import DeviceFleet
 from edge.domain.device_group import GroupOptions, member, refusal, with_member
 from edge.domain.settings import ConnectionSettings, DeviceGroup, Settings
+from edge.storage.batch import OutboxTransaction
 from edge.storage.outbox import Outbox
 from edge.storage.remembered import AdoptedName, load_adopted, remove_adopted, save_adopted
 
@@ -50,10 +52,24 @@ async def restore_adopted(outbox: Outbox, settings: Settings) -> Settings:
     whole, left_out = with_adopted(settings, await load_adopted(outbox.database))
     if left_out:
         async with outbox.transaction() as transaction:
-            for adopted, reason in left_out:
-                await remove_adopted(transaction, adopted)
-                log.warning("adopted_device_left_out", **adopted._asdict(), reason=reason)
+            await _forget(transaction, left_out)
     return whole
+
+
+async def join_adopted(transaction: OutboxTransaction, settings: Settings, starting: Collection[str]) -> Settings:
+    """Do the same within the commit that starts some of the connections of a site.
+
+    Only what these adopted can be forgotten: one that is stopped may be started again.
+    """
+    whole, left_out = with_adopted(settings, await load_adopted(transaction))
+    await _forget(transaction, [item for item in left_out if item[0].connection_id in starting])
+    return whole
+
+
+async def _forget(transaction: OutboxTransaction, left_out: Iterable[tuple[AdoptedName, str]]) -> None:
+    for adopted, reason in left_out:
+        await remove_adopted(transaction, adopted)
+        transaction.on_commit(partial(log.warning, "adopted_device_left_out", **adopted._asdict(), reason=reason))
 
 
 def with_adopted(settings: Settings, adopted: Sequence[AdoptedName]) -> tuple[Settings, list[tuple[AdoptedName, str]]]:

@@ -14,7 +14,7 @@ from edge.collect.arrivals import KEYS_MAX
 from edge.collect.collector import Collector
 from edge.collect.fleet import Fleet
 from edge.collect.guard import DriverFault, UnmadeDriver, driver_call
-from edge.configure.adopt import restore_adopted
+from edge.configure.adopt import join_adopted
 from edge.configure.announce import Announcer
 from edge.domain.author import Author
 from edge.domain.driver import Driver, DriverContext, DriverError, DriverMisconfigured, PolledDriver, PushedDriver
@@ -40,6 +40,8 @@ class _Line:
     settings: ConnectionSettings
     collector: Collector | None
     task: asyncio.Task[None] | None = None
+    # Were cancelled before, and may still hold the wire.
+    ending: Sequence[asyncio.Task[None]] = ()
 
 
 class Connections:
@@ -132,6 +134,7 @@ class Connections:
         tasks = [line.task for line in lines if line.task is not None]
         for task in tasks:
             task.cancel()
+        tasks += [task for line in lines for task in line.ending]
         if tasks:
             await asyncio.wait(tasks)
         for line in lines:
@@ -154,10 +157,10 @@ class Connections:
     async def _swap(self, stopped: Collection[str], started: Sequence[ConnectionSettings]) -> None:
         staying = [line.settings for line in self._lines.values() if line.settings.id not in stopped]
         settings = replace(self._settings, connections=(*staying, *started))
-        if started:
-            settings = await restore_adopted(self._outbox, settings)
-        coming = settings.connections[len(staying) :]
         async with self._outbox.transaction() as transaction:
+            if started:
+                settings = await join_adopted(transaction, settings, {connection.id for connection in started})
+            coming = settings.connections[len(staying) :]
             # Another connection's group may have adopted a device meanwhile.
             self._check_free(stopped, coming)
             # All that the stopped ones gave is on disk by now.
@@ -192,12 +195,14 @@ class Connections:
             return
         for connection_id, line in self._lines.items():
             if line.collector is not None and (line.task is None or line.task.cancelling()):
-                begun = self._collect(line.collector, after=line.task)
+                before = line.ending if line.task is None else (line.task, *line.ending)
+                line.ending = [task for task in before if not task.done()]
+                begun = self._collect(line.collector, after=line.ending)
                 line.task = self._tasks.create_task(begun, name=f"collector {connection_id}")
 
-    async def _collect(self, collector: Collector, *, after: asyncio.Task[None] | None) -> None:
-        if after is not None:
-            await asyncio.wait([after])
+    async def _collect(self, collector: Collector, *, after: Sequence[asyncio.Task[None]]) -> None:
+        if after:
+            await asyncio.wait(after)
         await self._before_first_poll()
         await collector.run()
 

@@ -237,6 +237,25 @@ def test_an_adopted_device_comes_back_with_its_connection(run: Run) -> None:
     assert EventType.DEVICE_RETIRED not in [event for event, _ in stage.told()]
 
 
+def test_an_adopted_device_comes_back_although_another_connection_was_started_while_its_own_was_stopped(
+    run: Run,
+) -> None:
+    driver = ScriptedGroupDriver()
+    radio = connection(device("roof"), connection_id="radio", groups=(group(),))
+
+    async def story(stage: Stage) -> None:
+        driver.appearing = [(group(), "Left")]
+        driver.arrivals.put_nowait([])
+        await asyncio.sleep(1)
+        await stage.connections.stop("radio")
+        stage.drivers.kept["line"] = ScriptedPolledDriver()
+        await stage.connections.start(LINE)
+        await stage.connections.start(radio)
+        assert stage.device("radio-left").connection_id == "radio"
+
+    run((radio, driver), story=story)
+
+
 def test_a_value_that_waits_to_be_written_is_refused_when_the_connection_is_stopped(run: Run) -> None:
     driver = WritableDriver(answer_s=20)
 

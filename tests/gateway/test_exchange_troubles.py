@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -12,13 +13,15 @@ from edge.domain.driver import DriverMisconfigured
 from edge.domain.event import EventType
 from edge.domain.settings import ConnectionSettings
 from edge.storage import writer
-from fakes.collect_site import connection, device
+from edge.storage.remembered import load_adopted
+from fakes.collect_site import connection, device, group
 from fakes.gateway_stage import Run, Stage
 from fakes.inline_sqlite import disk_error, ignore
-from fakes.scripted_driver import ScriptedPolledDriver
+from fakes.scripted_driver import ScriptedGroupDriver, ScriptedPolledDriver
 
 LINE = connection(device("a"), device("b"), connection_id="line")
 OTHER = connection(device("c"), connection_id="other")
+RADIO = connection(device("roof"), connection_id="radio", groups=(group(),))
 
 
 def test_after_an_exchange_that_cannot_be_made_the_old_connections_run_on(run: Run) -> None:
@@ -37,6 +40,22 @@ def test_after_an_exchange_that_cannot_be_made_the_old_connections_run_on(run: R
 
     stage = run((LINE, driver), story=story)
     assert EventType.DEVICE_RETIRED not in [event for event, _ in stage.told()]
+
+
+def test_after_an_exchange_that_cannot_be_made_what_was_adopted_is_still_remembered(run: Run) -> None:
+    driver = ScriptedGroupDriver()
+
+    async def story(stage: Stage) -> None:
+        driver.appearing = [(group(), "Left")]
+        driver.arrivals.put_nowait([])
+        await asyncio.sleep(1)
+        adopted = await load_adopted(stage.outbox.database)
+        stage.drivers.kept["radio"] = DriverMisconfigured("no such port")
+        with pytest.raises(DriverMisconfigured):
+            await stage.connections.exchange(stopped=["radio"], started=[replace(RADIO, groups=())])
+        assert await load_adopted(stage.outbox.database) == adopted != []
+
+    run((RADIO, driver), story=story)
 
 
 @pytest.mark.parametrize("started", [LINE, connection(device("b"), connection_id="new")])
@@ -85,6 +104,40 @@ def test_an_exchange_that_is_given_up_leaves_one_task_on_the_wire(run: Run) -> N
         assert stage.sequences("a") == list(range(1, stage.device("a").samples_accepted + 1))
 
     run((LINE, driver), story=story)
+
+
+async def given_up_stop(stage: Stage) -> None:
+    """Begin to stop a connection, and give that up while its driver closes."""
+    await asyncio.sleep(5)
+    stopping = asyncio.create_task(stage.connections.stop("line"))
+    await asyncio.sleep(0.5)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+
+
+def test_an_exchange_after_one_that_was_given_up_waits_until_the_wire_is_free(run: Run) -> None:
+    old, new = SlowToClose(), ScriptedPolledDriver()
+
+    async def story(stage: Stage) -> None:
+        await given_up_stop(stage)
+        assert (old.opened, old.closed) == (1, 0)
+        stage.drivers.kept["line"] = new
+        await stage.connections.exchange(stopped=["line"], started=[LINE])
+        await asyncio.sleep(0.01)
+        assert (old.opened, old.closed, new.opened) == (1, 1, 1)
+
+    run((LINE, old), story=story)
+
+
+def test_a_gateway_that_stops_while_a_connection_is_stopped_leaves_no_driver_behind(run: Run) -> None:
+    driver = SlowToClose()
+
+    async def story(stage: Stage) -> None:
+        await given_up_stop(stage)
+
+    # The stage itself asserts that no task is left over.
+    run((LINE, driver), story=story)
+    assert (driver.opened, driver.closed) == (1, 1)
 
 
 def test_an_exchange_waits_for_a_disk_that_takes_nothing_and_says_nothing_twice(run: Run) -> None:
