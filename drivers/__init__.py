@@ -56,7 +56,7 @@ def driver_kind(name: str) -> DriverKind:
 
 
 def driver_kinds(tell: Callable[[str], None] = lambda _sentence: None) -> Mapping[str, DriverKind]:
-    """Return every kind that can be used here. A third party's that cannot be used is left out, and `tell` hears why."""
+    """Return every usable kind. A third party's that cannot be used is left out, and `tell` is told why."""
     kinds: dict[str, DriverKind] = {}
     for name in driver_names():
         try:
@@ -68,7 +68,7 @@ def driver_kinds(tell: Callable[[str], None] = lambda _sentence: None) -> Mappin
 
 @contextmanager
 def foreign_code(name: str, what: str, *, passing: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
-    """Run code of a driver's module. Whatever a third party's raises becomes DriverUnknown: `what`, and the error's words.
+    """Run code of a driver's module. Any error of a third party's becomes DriverUnknown: `what`, and its words.
 
     A module may do anything, even end the program, while it is imported or asked about its options. Only the user's own
     KeyboardInterrupt passes, and errors of the types `passing`. A built-in driver's bug passes as the bug it is.
@@ -93,7 +93,7 @@ def _origin(name: str) -> str:
 
 
 def usable(name: str, kind: object) -> DriverKind:
-    """Return what an entry point of this name gave, if it is a kind of driver. Raises DriverUnknown, saying what it lacks."""
+    """Return an entry point's object if it is a kind of driver. Raises DriverUnknown, which says what it lacks."""
     driver = f"driver {name!r}{_origin(name)}"
     if not isinstance(kind, DriverKind):
         raise DriverUnknown(f"{driver} is a {type(kind).__name__}, not a DriverKind")

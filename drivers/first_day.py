@@ -1,4 +1,4 @@
-"""What our drivers share on a first day: hooks that load their code when they are called, and how a person names a line."""
+"""Shared by our drivers for a first site file: hooks that load their code when called, and the name of a line."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class Simulating(Protocol):
 
 
 class HooksIn:
-    """The hooks in a driver's folder. A file is loaded when its hook is called: a kind is imported wherever it is named."""
+    """The hooks in a driver's folder. A file is loaded when its hook is called: all verbs import the kinds."""
 
     def __init__(self, package: str) -> None:
         self._package = package

@@ -1,4 +1,4 @@
-"""What a site file and a profile may say about Modbus. Defaults live here; `mistakes` says what types cannot."""
+"""The options of Modbus in site files and profiles. Defaults live here; `mistakes` has the other rules."""
 
 import ipaddress
 from collections.abc import Iterator

@@ -85,8 +85,8 @@ def _known(connection: ConnectionSettings) -> Mapping[int, str]:
 async def read_range(connection: ConnectionSettings, wanted: RegisterRange) -> AsyncGenerator[Stretch, None]:
     """Read so many registers (or bits) from an address on, in as few requests as the unit allows.
 
-    A block that it refuses, or answers wrongly, is asked for in halves, down to single addresses. Raises ConnectionLost,
-    or DeviceUnreachable if the unit does not answer.
+    A block that it refuses, or answers wrongly, is asked for in halves, down to single addresses. Raises
+    ConnectionLost, or DeviceUnreachable if the unit does not answer.
     """
     options = connection.options
     assert isinstance(options, ModbusConnectionOptions)

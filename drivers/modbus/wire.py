@@ -3,8 +3,8 @@
 Also for tools: `open_wire(options)`, then `wire.read(unit, block)` tells whether a unit answers (it did, unless that
 raises DeviceUnreachable: RequestRefused and MalformedResponse are answers, too) and what its registers hold.
 
-Between requests the line is silent for a gap. After a request that failed it is silent for longer, and bytes that arrive
-then answer nothing. `owed.py` says when that is not enough on RTU transports, and what is done instead.
+Between requests the line is silent for a gap. After a request that failed it is silent for longer, and bytes that
+arrive then answer nothing. `owed.py` says when that is not enough on RTU transports, and what is done instead.
 """
 
 import asyncio
@@ -80,8 +80,8 @@ class Wire:
     async def write(self, question: Question, pace: Pace = USUAL_PACE) -> None:
         """Send a write, or a maker's own frame, and wait until the unit confirms it.
 
-        On a line with echo the confirmation of FC05 and FC06 is the second copy. A read before the first write finds out
-        whether the line has one. Confirmed is not effective: only the value read back tells what the device did.
+        On a line with echo the confirmation of FC05 and FC06 is the second copy. A read before the first write finds
+        out whether the line has one. Confirmed is not effective: only the value read back tells what the device did.
         Raises as `read`.
         """
         async with self._turn:

@@ -1,4 +1,4 @@
-"""What a site file and a profile may say about MQTT devices. Defaults live here; `mistakes` says what types cannot."""
+"""The options of MQTT devices in site files and profiles. Defaults live here; `mistakes` has the other rules."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""What a site file and a profile may say about serial instruments. Defaults live here; `mistakes` says what types cannot."""
+"""The options of serial instruments in site files and profiles. Defaults live here; `mistakes` has the other rules."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from edge.domain.serial_line import line_format
 Decoder: TypeAlias = Literal["lines", "nmea", "ezo", "sdi12", "mhz19", "plantower", "scale", "wxt"]
 Layout: TypeAlias = Literal["csv", "key_value", "json", "regex"]
 
-# They know what to ask; all others speak by themselves unless `ask` says otherwise.
+# Decoders that know what to ask. Devices of all others send by themselves, unless `ask` is given.
 ASKING_DECODERS: frozenset[Decoder] = frozenset({"sdi12", "mhz19"})
 
 # What `ask` and `setup` may hold in braces; other braces (JSON) are sent as they are.

@@ -24,7 +24,8 @@ VENT_MAX = 5e-3  # m/s, 4.4 air changes an hour
 HEATING_MAX = 150.0  # W/m2
 CO2_SUPPLY_MAX = 5.1e-6  # kg/m2/s
 
-# What a drawn screen keeps of the roof's loss (energy screens save 30 to 50 %), how long it travels, and when it is drawn.
+# The share of the roof's loss that a drawn screen saves (energy screens: 30 to 50 %), its travel time, and when it is
+# drawn.
 SCREEN_SAVING = 0.4
 SCREEN_TRAVEL_S = 240.0
 SCREEN_IRRADIANCE, SCREEN_TEMPERATURE = 5.0, 12.0

@@ -1,4 +1,4 @@
-"""An Atlas EZO circuit as it answers on its UART (EZO-pH datasheet): one reading a command, codes, continuous mode. No I/O."""
+"""An Atlas EZO circuit as it answers on its UART (EZO-pH data sheet): readings, codes, continuous mode. No I/O."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""What goes wrong in the field, as data, on a timetable that the seed decides. Pure.
+"""Faults of the field as data, at times that the seed decides. Pure.
 
 Each was seen at real devices (facts/devices.md section 4). What a transport cannot show it leaves out: a Modbus
 register has no clock, and a message no echo.

@@ -1,4 +1,4 @@
-"""What is said on a serial line, when, and what the line does to it. No I/O."""
+"""Bytes on a serial line, their times, and the faults of the line. No I/O."""
 
 import random
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Utterance:
 
 
 class Speaker(Protocol):
-    """Whatever is at the far end of a line: one instrument, or a bus with several."""
+    """The far end of a line: one instrument, or a bus with several."""
 
     def heard(self, data: bytes, now_s: float) -> Sequence[Utterance]:
         """Take what arrived; return what is said to it."""

@@ -1,4 +1,4 @@
-"""The uplinks of simulated LoRaWAN sensors, byte for byte: the inverse of decoders/milesight.py and sensecap.py. Pure."""
+"""The uplinks of simulated LoRaWAN sensors: the inverse of decoders/milesight.py and sensecap.py. Pure."""
 
 import struct
 from collections.abc import Iterator, Mapping

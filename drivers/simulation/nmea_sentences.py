@@ -116,6 +116,6 @@ class _Sentences:
 
 
 def _transducer(name: str, point: PointSettings) -> tuple[str, str]:
-    """Return type and name of a transducer: `XDR.C.TempAir` says both, `XDR.TempAir` leaves the type to the quantity."""
+    """Return type and name of a transducer: `XDR.C.TempAir` has both; of `XDR.TempAir` the quantity gives the type."""
     parts = name.split(".", maxsplit=2)
     return (parts[1], parts[2]) if len(parts) == 3 else (_TYPES.get(point.unit, "G"), parts[1])

@@ -1,4 +1,4 @@
-"""A serial port that is not there: a pseudo-terminal behind a name that stays, also when it is unplugged.
+"""A simulated serial port: a pseudo-terminal behind a name that stays, also when it is unplugged.
 
 The near end is the program's that opens the name; we are at the far end. A pseudo-terminal has no speed, no parity and
 no modem lines; bytes arrive at once.
@@ -74,7 +74,7 @@ class PtyLine:
                 self._write(utterance.data)
 
     async def run(self) -> None:
-        """Let the speaker say what it says unasked, until cancelled."""
+        """Send what the speaker sends unasked, until cancelled."""
         while True:
             await asyncio.sleep(BEAT_S)
             self.say(self._speaker.beat(self._loop.time()))

@@ -1,4 +1,4 @@
-"""What a device's values are in its registers: the inverse of what its profile says. Pure."""
+"""From values to the registers of a device: the inverse of its profile. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence

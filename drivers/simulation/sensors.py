@@ -124,7 +124,7 @@ class Sensors:
         self._start_s: float | None = None
 
     def measured(self, greenhouse: Greenhouse, fault: Fault | None = None) -> Mapping[str, Value]:
-        """Return what each point shows: the truth in canonical units, the sensor's own error, and what ails it."""
+        """Return what each point shows: the truth in canonical units with the sensor's own error and its faults."""
         truth = greenhouse.outdoor() if self._is_outdoor else greenhouse.indoor()
         if self._start_s is None:
             self._start_s = greenhouse.house.time_s

@@ -11,13 +11,13 @@ from drivers.simulation.site import Shown
 from edge.domain.reading import Value
 from edge.domain.settings import PointSettings
 
-# Whose frames have no way to say that there is no value, unless the profile knows a number that means it.
+# Decoders whose frames cannot say that there is no value, unless the profile has a number for it.
 _ALWAYS_NUMBERS = frozenset({"sdi12", "mhz19", "plantower"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerialDevice:
-    """What the site file and profile say of an instrument; names as there."""
+    """An instrument as the site file and profile describe it; names as there."""
 
     device: SimulatedDevice
     decoder: str

@@ -39,7 +39,7 @@ class Weather:
 
 
 def sun_height(time_s: float) -> float:
-    """Return the sine of the sun's height above the horizon; 0 in the night. `time_s` counts from New Year's midnight."""
+    """Return the sine of the sun's height above the horizon; 0 in the night. `time_s` counts from the year's start."""
     declination = math.radians(-23.44) * math.cos(2 * math.pi * (time_s / DAY_S + 10) / YEAR_DAYS)
     hour_angle = 2 * math.pi * (time_s % DAY_S / 3600 - SOLAR_NOON_H) / 24
     upright = math.sin(LATITUDE) * math.sin(declination)

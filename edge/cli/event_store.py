@@ -53,8 +53,8 @@ Taken, and done in another way than by a server:
 def event_store(listen: str, state_dir: Path | None) -> None:
     """Run the embedded event store until SIGTERM or SIGINT; its URI is the first line of the output.
 
-    It speaks EventStoreDB's protocol, without TLS and access control: enough for a demo and for one lonely site. Clients
-    of EventStoreDB and KurrentDB in any language may use it, by esdb://, esdb+discover:// and their newer names.
+    It speaks EventStoreDB's protocol, without TLS and access control: enough for a demo and for one lonely site.
+    Clients of EventStoreDB and KurrentDB in any language may use it, by esdb://, esdb+discover:// and newer names.
 
     Exit codes: 0 stopped on request, 75 the port or the directory is held by another process.
     """

@@ -37,8 +37,8 @@ class RequestMistaken(ValueError):  # noqa: N818 - names the situation; the aske
 async def serve_control(socket: Path, operations: Operations, *, json_pieces: JsonPieces) -> AsyncIterator[None]:
     """Answer on a unix socket (mode 0660) for the length of the context.
 
-    The caller holds the state directory's lock, so a socket that is still there belongs to a dead daemon. The end of the
-    context waits for no client: it cancels what is under way.
+    The caller holds the state directory's lock, so a socket that is still there belongs to a dead daemon. The end of
+    the context waits for no client: it cancels what is under way.
     """
     socket.unlink(missing_ok=True)
     async with asyncio.TaskGroup() as tasks:

@@ -10,8 +10,8 @@ class AlarmKind(StrEnum):
     # The next usable sample of the device (or of any device, if the alarm is about a connection); or the device is
     # disabled, or the connection is no longer used.
     DRIVER_FAULT = "driver_fault"
-    # The call of the driver returns, with whatever outcome; in a later run, the first call about the same device (or the
-    # connection itself) that does; or the device is disabled, or is not behind that connection any more.
+    # The call of the driver returns, with whatever outcome; in a later run, the first call about the same device (or
+    # the connection itself) that does; or the device is disabled, or is not behind that connection any more.
     DRIVER_STALLED = "driver_stalled"
     # An update that is valid, a site file that allows again what is configured, or a missing update that is found.
     CONFIGURATION_NOT_USABLE = "configuration_not_usable"

@@ -4,8 +4,8 @@ Each is an optional hook of `edge.domain.driver.DriverKind`. A verb says in a se
 `edge.domain.by_hand` has what the hook of `decode` is given, `edge.domain.fit` what a guess is made of.
 
 A hook is a function of the kind's module. Import transports within the hook: a kind is imported wherever its driver is
-only named. No hook writes to a device. A hook raises the errors that its type names; anything else is a bug, and the verb
-says which driver has it.
+only named. No hook writes to a device. A hook raises the errors that its type names; anything else is a bug, and the
+verb says which driver has it.
 """
 
 import re

@@ -230,8 +230,8 @@ _CONVERSIONS: dict[tuple[str, str], Conversion] = {
 }
 
 
-# Words that make something else of the quantity before them: a `power_factor` is no power, a `wind_speed_quality` no speed.
-# Words of a place, a time or a statistic (supply, l1, max) do not.
+# Words that make something else of the quantity before them: a `power_factor` is no power, a `wind_speed_quality` no
+# speed. Words of a place, a time or a statistic (supply, l1, max) do not.
 _OTHER_MEASURES = frozenset(
     [
         "alarm",

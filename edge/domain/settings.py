@@ -97,8 +97,8 @@ class DeviceGroup:
     template: DeviceSettings
     # Listed in the site file, or adopted in an earlier run. Each is among the connection's devices from the start.
     names: tuple[str, ...] = ()
-    # Whether an unknown name becomes a device when it is seen, and how many members, listed ones included, the group may
-    # then have.
+    # Whether an unknown name becomes a device when it is seen, and how many members, listed ones included, the group
+    # may then have.
     adopt: bool = False
     devices_max: int = 0
     # Topic filters of what looks like a device and is none.

@@ -22,15 +22,15 @@ from edge.storage.errors import BlockDamaged
 
 log = structlog.get_logger()
 
-# One read takes some 64 KiB of blocks (half a MiB when decoded): a millisecond in SQLite's thread, so that no commit waits
-# long for it. Each block is decoded outside the lock, the largest in 2 ms.
+# One read takes some 64 KiB of blocks (half a MiB when decoded): a millisecond in SQLite's thread, so that no commit
+# waits long for it. Each block is decoded outside the lock, the largest in 2 ms.
 BLOCK_BYTES_PER_READ = 64 * 1024
 BLOCKS_PER_READ_MAX = 256
 # More than one commit can have (`ENTRIES_MAX` of the writer).
 CONTROL_ENTRIES_PER_READ = 1000
 
-# Source keys are looked for in so many of the newest blocks, a few at a time: with one message in each commit, more than
-# any broker has in flight; decoded in less than a tenth of a second.
+# Source keys are looked for in so many of the newest blocks, a few at a time: with one message in each commit, more
+# than any broker has in flight; decoded in less than a tenth of a second.
 KEY_BLOCKS_MAX = 512
 KEY_BLOCKS_PER_READ = 16
 
@@ -61,8 +61,9 @@ class _Block(NamedTuple):
 class Identities:
     """Which entries the blocks hold that were decoded last, without their data.
 
-    Reading a stream back asks for one entry after the other, and the next stream asks for entries of the same blocks. With
-    a thousand devices each block would be decoded a thousand times. Blocks not asked for longest are forgotten first.
+    Reading a stream back asks for one entry after the other, and the next stream asks for entries of the same blocks.
+    With a thousand devices each block would be decoded a thousand times. Blocks not asked for longest are forgotten
+    first.
     """
 
     def __init__(self, *, entries_max: int = IDENTITIES_MAX) -> None:
@@ -324,5 +325,5 @@ def _identity(entry: Entry) -> Identity:
 
 
 def _before_blocks(rows: list[Row], position: int) -> int:
-    """Move a horizon that falls into a block back to before it: its entries and the control entries among them go together."""
+    """Move a horizon within a block back to before it: its entries and the control entries among them go together."""
     return next((row[1] - 1 for row in rows if row[1] <= position < row[0]), position)

@@ -1,7 +1,7 @@
 """The few things we ask of a connection to SQLite, and the layout of the file behind it.
 
-aiosqlite's thread by default, a seam for the simulation. The layout is brought up to date by numbered SQL files, each in a
-transaction with its `user_version`.
+aiosqlite's thread by default, a seam for the simulation. The layout is brought up to date by numbered SQL files, each
+in a transaction with its `user_version`.
 """
 
 import asyncio

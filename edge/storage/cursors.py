@@ -62,8 +62,8 @@ class Cursor:
     """One stream's state.
 
     `forwarded_position` is a bound, not the position of an event: every entry of the stream up to it is in the event
-    store. While nothing is pending it moves along with the log, so that an entry after months of silence costs no scan of
-    those months. `acked_event_id` tells which event is the last one there.
+    store. While nothing is pending it moves along with the log, so that an entry after months of silence costs no scan
+    of those months. `acked_event_id` tells which event is the last one there.
     """
 
     # The revision of the stream's last event, NO_STREAM, or None: never appended to from this file, or not known any
@@ -139,7 +139,7 @@ class Cursors:
         )
 
     def advance(self, stream: int, *, position: int) -> None:
-        """Note that nothing of the stream up to `position` is left to forward: it is quarantined, damaged or dropped."""
+        """Note that nothing up to `position` is left to forward: the rest is quarantined, damaged or dropped."""
         cursor = self[stream]
         if position > cursor.forwarded_position:
             pending = 0 if position >= cursor.last_position else cursor.pending

@@ -142,8 +142,9 @@ class Database:
     ) -> AsyncIterator[Transaction]:
         """Do several statements as one: all of them are on disk when the context has ended, or none.
 
-        Without `use_reserve` it must leave the reserved part of the quota alone. `on_commit` is called when COMMIT has returned, also when the caller was cancelled meanwhile. Raises
-        CommitFailed when the disk did not take it; whether anything was written is then unknown.
+        Without `use_reserve` it must leave the reserved part of the quota alone. `on_commit` is called when COMMIT has
+        returned, also when the caller was cancelled meanwhile. Raises CommitFailed when the disk did not take it;
+        whether anything was written is then unknown.
         """
         async with self._lock:
             with translated():
@@ -287,8 +288,8 @@ class Database:
     async def _close_failed(self, error: sqlite3.Error) -> None:
         """Close after a failed read, write or sync, or when it is unclear whether a transaction has ended.
 
-        The kernel marks pages it could not sync as clean: frames missing in the middle of the write-ahead log would make
-        every later one unreadable. So nothing more goes into this log; the next use opens the file anew.
+        The kernel marks pages it could not sync as clean: frames missing in the middle of the write-ahead log would
+        make every later one unreadable. So nothing more goes into this log; the next use opens the file anew.
         """
         log.error("disk_failed", file=str(self.file), problem=str(error))
         await self._close()

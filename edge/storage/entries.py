@@ -6,14 +6,14 @@ Telemetry: one group commit is one row of `blocks`, made of columns that are com
 
 The random part of the ids stays outside: it does not compress, and it would spoil the code for what does. Metadata is
 nearly the same in all events of a run: a block holds each distinct text once, without the position it ends with. The
-names of deliveries are nearly the same, too, but in two bytes: they are written byte by byte, like the times of the ids.
-Format 2 has these names. A block without any is written in format 1, as it always was.
+names of deliveries are nearly the same, too, but in two bytes: they are written byte by byte, like the times of the
+ids. Format 2 has these names. A block without any is written in format 1, as it always was.
 
 A control event is a row of its own, under its own checksum: a damaged block cannot take an answer with it.
 
-The checksum is 8 bytes of BLAKE2b over a row's numbers and its body. SQLite has none of its own and its
-integrity_check misses two of three flipped bits; 32 bits of a CRC would miss one damaged block in four thousand million,
-and cost no less here. Every read verifies it.
+The checksum is 8 bytes of BLAKE2b over a row's numbers and its body. SQLite has none of its own and its integrity_check
+misses two of three flipped bits; 32 bits of a CRC would miss one damaged block in four thousand million, and cost no
+less here. Every read verifies it.
 """
 
 import re

@@ -35,10 +35,10 @@ Listener: TypeAlias = Callable[[Sequence[Entry]], None]
 class Runs:
     """The starts of the daemon that used this file, and the last position that each of them gave.
 
-    An event with our gateway id is ours if its run is known here and its position is not above the last one of that run.
-    The newest runs are kept one by one. Older ones are kept as one bound: a run that is not known and a position up to the
-    bound mean an event of a time of which nothing is kept any more. That is safe: entries up to the bound that are still
-    retained are known by their ids, and of the others none is pending.
+    An event with our gateway id is ours if its run is known here and its position is not above the last one of that
+    run. The newest runs are kept one by one. Older ones are kept as one bound: a run that is not known and a position
+    up to the bound mean an event of a time of which nothing is kept any more. That is safe: entries up to the bound
+    that are still retained are known by their ids, and of the others none is pending.
     """
 
     # Runs that wrote something, the oldest first, with the last position of each.
@@ -160,8 +160,8 @@ class Ledger:
 async def recover(database: Database, *, run: UUID) -> Ledger:
     """Read the cursors' row, then the entries that were committed after it was written.
 
-    If the row is lost, every retained block is decoded first (15 s a million entries, more on a Pi), and no stream has a
-    known revision: the forwarder adopts each and finds by the tail's metadata what had landed.
+    If the row is lost, every retained block is decoded first (15 s a million entries, more on a Pi), and no stream has
+    a known revision: the forwarder adopts each and finds by the tail's metadata what had landed.
     """
     row = await _cursor_row(database)
     cursors = Cursors(dict(row.streams), witness=row.witness)

@@ -1,7 +1,7 @@
 """Whether an entry stands in the stream it belongs to.
 
-A fault of an earlier release gave one number to two streams: what was written for one of them was forwarded into the other.
-Such an entry is recognised by what it says of itself, and never forwarded.
+A fault of an earlier release gave one number to two streams: what was written for one of them was forwarded into the
+other. Such an entry is recognised by what it says of itself, and never forwarded.
 """
 
 import re
@@ -43,8 +43,8 @@ class Stray(NamedTuple):
 class Placement:
     """Knows where each kind of event belongs under the site's templates.
 
-    The site may have had other templates when an entry was written. So an entry is called a stray only where its stream is,
-    under the templates of today, the stream of another kind or of another device.
+    The site may have had other templates when an entry was written. So an entry is called a stray only where its stream
+    is, under the templates of today, the stream of another kind or of another device.
     """
 
     def __init__(self, author: Author) -> None:

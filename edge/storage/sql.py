@@ -1,7 +1,8 @@
 """The statements on the log's own tables, each under a name.
 
-Several files read and write these tables, so a table's columns and the order of their values stand here and nowhere else.
-A table that one file alone knows (answers, configurations, what is remembered) has its statements beside its functions.
+Several files read and write these tables, so a table's columns and the order of their values stand here and nowhere
+else. A table that one file alone knows (answers, configurations, what is remembered) has its statements beside its
+functions.
 """
 
 # blocks. The columns in the order of `Block`.
@@ -13,7 +14,7 @@ INSERT_BLOCK = (
 )
 BLOCKS_AFTER = f"{_BLOCKS} WHERE last_position > ? AND first_position <= ? ORDER BY last_position LIMIT ?"
 BLOCKS_BEFORE = f"{_BLOCKS} WHERE last_position < ? ORDER BY last_position DESC LIMIT ?"
-# No bound on `first_position`: for a position in a gap SQLite would look through all later blocks for one that holds it.
+# No bound on `first_position`: for a position in a gap SQLite would search all later blocks for one that holds it.
 BLOCK_OF = f"{_BLOCKS} WHERE last_position >= ? ORDER BY last_position LIMIT 1"
 BLOCK_KEYS = (
     "SELECT last_position FROM blocks WHERE last_position > ? AND first_position <= ? ORDER BY last_position LIMIT ?"

@@ -1,7 +1,7 @@
 """One process per state directory, and one file in it: whether it still stands where it was opened.
 
-A process keeps its open file when the file's name is deleted or given to another file. Everything would seem to work, and
-all of it would be gone with the process.
+A process keeps its open file when the file's name is deleted or given to another file. Everything would seem to work,
+and all of it would be gone with the process.
 """
 
 import fcntl
@@ -101,7 +101,7 @@ class FilePlace:
         self._check_log()
 
     def note_written(self) -> None:
-        """Look after something was written. Raises StateDirectoryLost: it went into a file that has no name any more."""
+        """Look after a write. Raises StateDirectoryLost if it went into a file that has no name any more."""
         self.check_identity()
         self._check_log()
         self._remember()

@@ -32,7 +32,8 @@ TICK_S = 0.001
 class Retention:
     """The only owner of deletion: every `DELETE` of entries comes from `expired`.
 
-    What goes are forwarded entries that a restored event store would hardly ask for again. What holds, and the test of each:
+    What goes are forwarded entries that a restored event store would hardly ask for again. What holds, and the test of
+    each:
 
     - No other file deletes entries. `test_only_the_owner_of_deletion_deletes_entries`
     - An entry that some stream has still to forward stays. `test_nothing_goes_that_any_stream_has_still_to_forward`

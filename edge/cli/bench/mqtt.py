@@ -1,4 +1,4 @@
-"""MQTT: a backlog that a broker has kept for us, taken over message by message, each on disk before it is acknowledged."""
+"""MQTT: how fast a broker's backlog is taken over, each message on disk before it is acknowledged."""
 
 import asyncio
 import time

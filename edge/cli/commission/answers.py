@@ -1,4 +1,4 @@
-"""What a person says of a site on its first day: checked one by one, so that the file written from it has no mistakes."""
+"""A person's answers about a new site, each checked at once, so that the file written from them has no mistakes."""
 
 import os
 import zoneinfo

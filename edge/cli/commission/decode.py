@@ -1,4 +1,4 @@
-"""`decode`: what a frame, registers, a line or a payload say, without the device."""
+"""`decode`: decodes a frame, registers, a line or a payload, without the device."""
 
 import json
 import sys
@@ -108,7 +108,7 @@ def _specimen(profile: str | None, folder: Path, *, is_one: bool) -> Specimen:
 
 
 def _decoded(specimen: Specimen, given: Given, *, with_unpublished: bool) -> list[Sample]:
-    """Decode as the device's driver would; the published points, as the daemon would report them. Raises Undecodable."""
+    """Decode as the device's driver would; return published points as the daemon reports them. Raises Undecodable."""
     kind, device = specimen.kind, specimen.device
     if kind.decode is None:
         raise Undecodable(f"{device.id} has the driver {kind.name!r}: there is nothing to decode")

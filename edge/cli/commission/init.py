@@ -60,8 +60,8 @@ def init(
 ) -> None:
     """Write a first site file: what is not given is asked for at a terminal. Nothing is written to any device.
 
-    Each option that names a connection may be repeated. A scan finds who answers and speaks there, and the profiles that
-    fit; guesses are marked. Exit codes: 0 written, 1 the file is there, 2 usage, 75 written, a connection not reached.
+    Each option that names a connection may be repeated. A scan finds the devices there, and profiles that fit; guesses
+    are marked. Exit codes: 0 written, 1 the file is there, 2 usage, 75 written, but a connection was not reached.
     """
     log_errors_only()
     _leave_what_is_there(site_file, force=force)

@@ -64,7 +64,7 @@ def outside_context(gateway_id: str, time_zone: str, folder: Path, credentials_d
 
 @contextmanager
 def hook(driver: str, name: str) -> Iterator[None]:
-    """Run a hook of a driver. What a hook may raise passes; a third party's bug becomes DriverUnknown, which names it."""
+    """Run a hook of a driver. Allowed errors pass; a third party's bug becomes DriverUnknown, which names it."""
     usual = (asyncio.CancelledError, DriverError, WishImpossible, AnswerWrong, Undecodable)
     with foreign_code(driver, f"broke on its hook {name}", passing=usual):
         yield

@@ -1,4 +1,4 @@
-"""What the server decides about an append. Pure; follows `IndexWriter.CheckCommit` (facts/event-store.md, section 1)."""
+"""The server's decision on an append. Pure; follows `IndexWriter.CheckCommit` (facts/event-store.md, section 1)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
