@@ -9,6 +9,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -196,11 +197,12 @@ def as_recorded(lines: list[Line]) -> list[Recorded]:
 
 def view_after(*parts: list[Line]) -> dict[str, list[dict[str, Any]]]:
     """What the printed read model has after it took these events."""
-    model, database = read_model(), open_view()
-    for lines in parts:
-        for event in as_recorded(lines):
-            model.keep(database, event)
-    return view_of(database)
+    model = read_model()
+    with closing(open_view()) as database:
+        for lines in parts:
+            for event in as_recorded(lines):
+                model.keep(database, event)
+        return view_of(database)
 
 
 def table_text(rows: list[dict[str, Any]]) -> str:

@@ -108,7 +108,7 @@ Script = Callable[[Gateway], Awaitable[None]]
 
 
 async def _nothing(_gateway: Gateway) -> None:
-    """What a life does whose script is only to live."""
+    """Do nothing: the life is the story."""
 
 
 @dataclass(kw_only=True)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,13 +130,10 @@ class House:
 
     def seen(self, file: Path | None = None) -> int:
         """How many events the read model has taken; 0 while it has no table."""
-        with sqlite3.connect(file or self.view_file) as database:
-            try:
-                count: int = database.execute("SELECT count(*) FROM seen").fetchone()[0]
-            except sqlite3.OperationalError:
-                count = 0
-        database.close()
-        return count
+        with closing(sqlite3.connect(file or self.view_file)) as database, suppress(sqlite3.OperationalError):
+            count: int = database.execute("SELECT count(*) FROM seen").fetchone()[0]
+            return count
+        return 0
 
     def wait_for_more(self) -> None:
         """Let the read model take some events."""
@@ -147,11 +145,8 @@ class House:
         return {event["id"]: event for event in self.site.events() if TAKEN.fullmatch(event["type"])}
 
     def view(self, file: Path) -> dict[str, list[dict[str, Any]]]:
-        database = open_view(file)
-        try:
+        with closing(open_view(file)) as database:
             return view_of(database)
-        finally:
-            database.close()
 
 
 @pytest.fixture
