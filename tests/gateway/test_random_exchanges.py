@@ -90,68 +90,75 @@ def changes(old: dict[str, ConnectionSettings], new: dict[str, ConnectionSetting
     return (name for name, settings in old.items() if new.get(name) != settings)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_is_exchanged_nothing_is_lost_doubled_or_left_over(run: Run, seed: int) -> None:
-    chance, given = Chance(seed), dict.fromkeys(DEVICES, 0)
-    now, retired = chance.layout(), dict.fromkeys(DEVICES, 0)
-    drivers: dict[str, Driver] = {name: CountingDriver(name, chance, given) for name in CONNECTIONS}
+@dataclass
+class Site:
+    """One seed's site as it changes, and what must come of it."""
 
-    async def exchange(stage: Stage) -> None:
-        nonlocal now
-        new = chance.layout()
-        stage.drivers.kept.update({name: CountingDriver(name, chance, given) for name in CONNECTIONS})
-        stopped = list(changes(now, new))
-        work = stage.connections.exchange(
-            stopped=stopped, started=[new[name] for name in new if name in stopped or name not in now]
-        )
-        task = asyncio.create_task(work)
-        if chance.rng.random() < 0.3:
-            await asyncio.sleep(chance.rng.choice([0.0, 0.02, 2.0]) * chance.rng.random())
+    chance: Chance
+    given: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEVICES, 0))
+    retired: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEVICES, 0))
+    now: dict[str, ConnectionSettings] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.now = self.chance.layout()
+
+    def drivers(self) -> dict[str, CountingDriver]:
+        return {name: CountingDriver(name, self.chance, self.given) for name in CONNECTIONS}
+
+    async def exchange(self, stage: Stage) -> None:
+        new, rng = self.chance.layout(), self.chance.rng
+        stage.drivers.kept.update(self.drivers())
+        stopped = list(changes(self.now, new))
+        started = [new[name] for name in new if name in stopped or name not in self.now]
+        task = asyncio.create_task(stage.connections.exchange(stopped=stopped, started=started))
+        if rng.random() < 0.3:
+            await asyncio.sleep(rng.choice([0.0, 0.02, 2.0]) * rng.random())
             task.cancel()
         await asyncio.wait([task])
         # Given up or done: one of the two, whole.
         there = behind(stage)
-        assert there in (layout_of(now), layout_of(new))
-        assert there == layout_of(new) or task.cancelled()
+        assert there == layout_of(new) or (task.cancelled() and there == layout_of(self.now))
         if there == layout_of(new):
-            for name in devices_of(now) - devices_of(new):
-                retired[name] += 1
-            now = new
+            for name in devices_of(self.now) - devices_of(new):
+                self.retired[name] += 1
+            self.now = new
 
-    async def story(stage: Stage) -> None:
+    async def live(self, stage: Stage) -> None:
+        rng = self.chance.rng
         for _ in range(STEPS):
-            chance.failing = chance.rng.choice([0.0, 0.0, 0.3, 1.0])
-            is_dead = chance.rng.random() < 0.2
-            stage.disk.before = take_nothing if is_dead else ignore
-            await asyncio.sleep(chance.rng.random() * 20)
-            asyncio.get_running_loop().call_later(chance.rng.random() * 5, heal, stage)
-            await exchange(stage)
-        chance.failing = 0.0
+            self.chance.failing = rng.choice([0.0, 0.0, 0.3, 1.0])
+            stage.disk.before = take_nothing if rng.random() < 0.2 else ignore
+            await asyncio.sleep(rng.random() * 20)
+            asyncio.get_running_loop().call_later(rng.random() * 5, heal, stage)
+            await self.exchange(stage)
+        self.chance.failing = 0.0
         await asyncio.sleep(120)
-        before = dict(given)
+        before = dict(self.given)
         await asyncio.sleep(10)
         assert {status.condition for status in stage.fleet.status().devices} == {Condition.ANSWERING}
         for name in DEVICES:
-            assert given[name] - before[name] == pytest.approx(10 if name in devices_of(now) else 0, abs=1)
+            polled = 10 if name in devices_of(self.now) else 0
+            assert self.given[name] - before[name] == pytest.approx(polled, abs=1)
         await stage.forwarded()
 
-    stage = run(*((settings, drivers[name]) for name, settings in now.items()), story=story)
-    assert chance.collisions == 0
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_is_exchanged_nothing_is_lost_doubled_or_left_over(run: Run, seed: int) -> None:
+    site = Site(Chance(seed))
+    drivers: dict[str, Driver] = {**site.drivers()}
+    stage = run(*((settings, drivers[name]) for name, settings in site.now.items()), story=site.live)
+    assert site.chance.collisions == 0
+    assert alarm_violations(stage.told()) == []
+    assert list(stage.outbox.alarms) == []
     for name in DEVICES:
         sequences = stage.sequences(name)
         assert sequences == list(range(1, len(sequences) + 1))
         # A poll may have been given up in the moment of its answer.
-        assert 0 <= given[name] - len(sequences) <= STEPS
-    assert alarm_violations(stage.told()) == []
-    assert list(stage.outbox.alarms) == []
-    for name in DEVICES:
-        said = [
-            event
-            for event, data in stage.told(EventType.DEVICE_DESCRIBED, EventType.DEVICE_RETIRED)
-            if data["deviceId"] == name
-        ]
-        assert said.count("DeviceRetired") == retired[name]
-        assert said[-1:] in ([], ["DeviceDescribed" if name in devices_of(now) else "DeviceRetired"])
+        assert 0 <= site.given[name] - len(sequences) <= STEPS
+        said = stage.told(EventType.DEVICE_DESCRIBED, EventType.DEVICE_RETIRED)
+        events = [event for event, data in said if data["deviceId"] == name]
+        assert events.count("DeviceRetired") == site.retired[name]
+        assert events[-1:] in ([], ["DeviceDescribed" if name in devices_of(site.now) else "DeviceRetired"])
 
 
 def take_nothing(sql: str) -> None:
