@@ -14,7 +14,10 @@ from fakes.forwarding_check import POISON, is_poison
 from fakes.forwarding_world import STORE_DOWN_S, DiskFault, Life, TransactionFailed, World
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
+
+    from fakes.stream_state import StreamState
 
 DEVICES = ("a", "b", "c")
 FAULTS = (Fault.LOST_REQUEST, Fault.LOST_ANSWER, Fault.DELAYED, Fault.UNAVAILABLE)
@@ -139,7 +142,7 @@ class Story:
             await life.outbox.flush()
         await asyncio.sleep(2 * HOUR_S)
         if self.may_restore_store:
-            self._restore_store()
+            self._restore_in_life()
         for _ in range(self.rng.randint(1, 20)):
             life.offer(self.rng.choice(DEVICES))
             await asyncio.sleep(1)
@@ -170,10 +173,10 @@ class Story:
         elif roll < 0.31 and self.may_restore_store:
             store.go_down()
             await asyncio.sleep(STORE_DOWN_S)
-            self._restore_store()
+            self._restore_in_life()
         elif roll < 0.33 and self.may_restore_store and self.world.has_subscription:
             # So quickly that no call fails: only the subscription shows it.
-            self._restore_store()
+            self._restore_in_life()
         elif roll < 0.38 and self.may_refuse:
             self._refuse()
 
@@ -195,16 +198,21 @@ class Story:
         if self.rng.random() < 0.3:
             self._snapshots.append(self.world.store.snapshot())
         if self.may_restore_store and self.rng.random() < 0.3:
-            self._restore_store()
+            self._restore_store(self._snapshots)
         if self.may_copy_database:
             self._swap_database()
         if self.may_meet_strangers and self.rng.random() < 0.3:
             self._stranger()
 
-    def _restore_store(self) -> None:
+    def _restore_in_life(self) -> None:
+        """Restore the store, but bring back nothing that the database does not know: within a run that shows a clone."""
+        unknown = self.world.excused - _ids(self.world.store.streams)
+        self._restore_store([each for each in self._snapshots if not _ids(each) & unknown])
+
+    def _restore_store(self, snapshots: "Sequence[dict[str, StreamState]]") -> None:
         store = self.world.store
         lengths = {stream: len(state.events) for stream, state in store.streams.items()}
-        self.world.restore_store(self.rng.choice([*self._snapshots, {}]))
+        self.world.restore_store(self.rng.choice([*snapshots, {}]))
         if self.may_grow_exactly and self.rng.random() < 0.5:
             stream = f"sensorReadings-north-1.{self.rng.choice('ab')}"
             # A store that refuses everything takes none of them.
@@ -245,7 +253,7 @@ class Story:
         self._heal()
         await self._settle(life)
         if self.may_restore_store:
-            self._restore_store()
+            self._restore_in_life()
             await asyncio.sleep(self.rng.choice((0.0, SILENCE_S)))
         # Not the one whose stream may have been deleted: its samples reach no store that could show the restore.
         life.offer(self.rng.choice("ab"))
@@ -255,6 +263,10 @@ class Story:
         for device in DEVICES:
             life.offer(device)
         await life.settle()
+
+
+def _ids(streams: "Mapping[str, StreamState]") -> "set[UUID]":
+    return {event.event_id for state in streams.values() for event in state.events}
 
 
 async def play_seed(directory: Path, seed: int, world: World | None = None) -> World:
