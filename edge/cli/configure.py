@@ -165,7 +165,7 @@ def _remarks(
         try:
             unix_ms_of(valid_until)
         except ValueError as error:
-            raise click.UsageError(f"--valid-until: {error}; write 2026-11-23T12:00:00+01:00") from error
+            raise click.UsageError(f"--valid-until: {error}") from error
     remarks = {
         "gatewayId": settings.gateway_id,
         "validUntil": valid_until,

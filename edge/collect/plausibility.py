@@ -2,6 +2,7 @@
 
 import math
 
+from edge.domain.json_form import SIGNIFICANT_DIGITS
 from edge.domain.reading import Quality, Reading, Reason, bad
 from edge.domain.settable import PointConfiguration
 from edge.domain.settings import PointSettings, ValueType
@@ -11,7 +12,6 @@ from edge.domain.settings import PointSettings, ValueType
 # last place of the largest number that takes part, so their result is rounded to 12 digits, counted from that number's
 # first digit: a small difference of two large numbers has no more true digits than they had. No sensor gives 12 digits. A
 # counter with more is a whole number, which is not rounded unless it is corrected.
-SIGNIFICANT_DIGITS = 12
 
 
 def judge(reading: Reading, point: PointSettings, configuration: PointConfiguration) -> Reading:
@@ -40,7 +40,8 @@ def judge(reading: Reading, point: PointSettings, configuration: PointConfigurat
 def corrected(value: float, *, gain: float, offset: float) -> float:
     """Return gain * value + offset, without the noise of binary fractions."""
     scaled = gain * value
-    return rounded(scaled + offset, largest=max(abs(scaled), abs(offset)))
+    result = scaled + offset
+    return rounded(result, largest=max(abs(scaled), abs(offset), abs(result)))
 
 
 def rounded(value: float, *, largest: float) -> float:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from edge.configure.reading import Document, Unreadable, Update
 from edge.domain.clock import rfc3339
 from edge.domain.configuration import Code, EffectiveConfiguration, Mistake, Stage, site_file_configuration
+from edge.domain.json_form import SIGNIFICANT_DIGITS, significant
 from edge.domain.settable import (
     RESERVED,
     DeviceConfiguration,
@@ -280,7 +281,7 @@ class _Examination:
         if value is None:
             return site_value
         desired = self._switch(value, path) if row.value_type is bool else self._number(value, path)
-        if desired is None or desired == site_value:
+        if desired is None or desired == (site_value if row.value_type is bool else significant(site_value)):
             return site_value
         permission = place.remote.get(row.attribute)
         if permission is None:
@@ -304,18 +305,20 @@ class _Examination:
         except OverflowError:
             number = math.inf
         if math.isfinite(number):
-            return number
+            return significant(number)
         self._add(path, Code.NOT_FINITE, f"{path} must be a number that a double can hold")
         return None
 
     def _is_within(self, number: float, row: Settable, limits: Limits, path: str) -> bool:
-        text, minimum = _number_text(number), row.lowest(limits, self._device)
+        # As DeviceDescribed says them: whoever keeps to that is right.
+        minimum, maximum = significant(row.lowest(limits, self._device)), significant(limits.maximum)
+        text = _number_text(number)
         if number < minimum:
             message = f"{path} is {text}; this site allows {_number_text(minimum)} or more"
             self._add(path, Code.BELOW_MINIMUM, message, minimum)
-        elif number > limits.maximum:
-            message = f"{path} is {text}; this site allows {_number_text(limits.maximum)} or less"
-            self._add(path, Code.ABOVE_MAXIMUM, message, limits.maximum)
+        elif number > maximum:
+            message = f"{path} is {text}; this site allows {_number_text(maximum)} or less"
+            self._add(path, Code.ABOVE_MAXIMUM, message, maximum)
         elif number == 0 and not row.is_zero_allowed:
             self._add(path, Code.NOT_PERMITTED, f"{path} must not be 0")
         else:
@@ -339,4 +342,4 @@ def _key_text(key: str) -> str:
 
 
 def _number_text(value: float) -> str:
-    return f"{value:.15g}"
+    return f"{value:.{SIGNIFICANT_DIGITS}g}"

@@ -32,12 +32,13 @@ CODES = {
 Document: TypeAlias = Mapping[str, object]
 
 # What each field of an update must be.
+_ID = f"a small letter or digit, then small letters, digits, - and _; {IDENTIFIER_LENGTH_MAX} characters at most"
 _MUST_BE = {
-    "gatewayId": f"an id of small letters, digits, - and _, with at most {IDENTIFIER_LENGTH_MAX} characters",
-    "deviceId": f"an id of small letters, digits, - and _, with at most {IDENTIFIER_LENGTH_MAX} characters",
+    "gatewayId": _ID,
+    "deviceId": _ID,
     "configVersion": f"a whole number from 1 to {INTEGER_MAX}",
     "basedOn": f"a whole number from 0 to {INTEGER_MAX}",
-    "validUntil": "a time that names its offset, such as 2026-11-24T00:00:00+01:00",
+    "validUntil": "a time with its offset, written as 2026-11-24T00:00:00+01:00",
     "changedBy": "a text",
     "reason": "a text",
     "configuration": "an object",

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from edge.contract.schema import rules_of
-from edge.domain.clock import unix_ms_of
+from edge.domain.clock import OFFSET_TIME_PATTERN, unix_ms_of
 from edge.domain.envelope import Fact, Opening
 from edge.domain.identifier import IDENTIFIER_PATTERN
 from edge.domain.json_form import (
@@ -73,7 +73,9 @@ Timestamp = Annotated[
     Field(json_schema_extra={"format": "date-time", "pattern": _TIMESTAMP_PATTERN}),
 ]
 # As others may write it: any RFC 3339 time that names its offset.
-ForeignTimestamp = Annotated[str, AfterValidator(_with_offset), Field(json_schema_extra={"format": "date-time"})]
+ForeignTimestamp = Annotated[
+    str, AfterValidator(_with_offset), Field(json_schema_extra={"format": "date-time", "pattern": OFFSET_TIME_PATTERN})
+]
 Integer = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX), BeforeValidator(_integral)]
 Count = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX), BeforeValidator(_integral)]
 AnyInteger = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX), BeforeValidator(_integral)]

@@ -1,5 +1,6 @@
 """Time as the gateway knows it. Order never rests on wall time (DESIGN section 7)."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -52,6 +53,11 @@ class Moment:
         return max(0.0, (later.unix_ms - self.unix_ms) / 1000)
 
 
+# RFC 3339 with an offset, in capitals and without leap seconds: what every reader of such times takes.
+OFFSET_TIME_PATTERN = r"^\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)$"
+_OFFSET_TIME = re.compile(OFFSET_TIME_PATTERN, re.ASCII)
+
+
 def rfc3339(unix_ms: int) -> str:
     """Write a time as RFC 3339 in UTC with milliseconds."""
     instant = datetime.fromtimestamp(unix_ms // 1000, UTC)
@@ -63,9 +69,9 @@ def unix_ms_of(text: str) -> int:
 
     Raises ValueError for anything else, a time without offset included: whose clock would it be?
     """
+    if _OFFSET_TIME.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no time such as 2026-11-24T00:00:00+01:00")
     instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
     # Integer arithmetic: a float of seconds would round the millisecond.
     delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000

@@ -51,6 +51,8 @@ class AtLeast:
 
 # There is at least one item.
 NOT_EMPTY = object()
+# No float of an event has more: what follows is the noise of binary fractions.
+SIGNIFICANT_DIGITS = 12
 
 Identifier = Annotated[str, Form.IDENTIFIER]
 Time = Annotated[str, Form.TIME]
@@ -106,6 +108,11 @@ def _camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+def significant(number: float) -> float:
+    """Return a number as an event holds it."""
+    return float(f"{number:.{SIGNIFICANT_DIGITS}g}")
+
+
 def json_of(instance: object) -> dict[str, Json]:
     """Return the JSON object of an instance."""
     written = ((field, getattr(instance, field.name)) for field in json_fields(cast("type", type(instance))))
@@ -117,7 +124,7 @@ def _value(value: Any) -> Json:
         written: Json = value.value
         return written
     if value is None or isinstance(value, str | int | float):
-        return value
+        return significant(value) if isinstance(value, float) else value
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, Mapping):

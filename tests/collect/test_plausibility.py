@@ -32,6 +32,8 @@ def reading(value: float, reason: Reason | None = None) -> Reading:
         (0.0, 1.0, 0.0, 0.0),
         (-0.0, 2.0, 0.0, 0.0),
         (5e-324, 1.0, 1.0, 1.0),
+        # The sum has a digit more before the point than both that it is made of.
+        (9.87654321098, 1.0, 0.5, 10.376543211),
     ],
 )
 def test_a_corrected_value_is_what_one_would_write(value: float, gain: float, offset: float, expected: float) -> None:
@@ -54,6 +56,7 @@ def test_rounding_changes_less_than_any_sensor_shows(value: float, gain: float, 
     result = corrected(value, gain=gain, offset=offset)
     largest = max(abs(gain * value), abs(offset))
     assert result == plain or abs(result - plain) <= 1e-11 * largest
+    assert result == plain or result == float(f"{result:.12g}")
 
 
 @pytest.mark.parametrize(

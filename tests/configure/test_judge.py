@@ -231,6 +231,19 @@ def test_a_value_equal_to_the_site_files_is_always_allowed() -> None:
     assert errors({"pollIntervalS": 1}, odd) == []
 
 
+def test_what_is_set_has_no_more_digits_than_what_is_described() -> None:
+    resolved = resolve(point(offset=0.1 + 0.2), DEVICE)
+    assert resolved.configuration.points["air_temperature"].offset == 0.3
+    # A reader knows limits and site file's values from DeviceDescribed, with 12 digits: these are allowed.
+    odd = replace(
+        DEVICE, poll_interval_s=200 / 3, remote={"poll_interval_s": Limits(minimum=100 / 3, maximum=1000 / 7)}
+    )
+    for described in (33.3333333333, 66.6666666667, 142.857142857):
+        assert errors({"pollIntervalS": described}, odd) == []
+    assert errors({"pollIntervalS": 66.6666666667}, replace(odd, remote={})) == []
+    assert errors({"pollIntervalS": 33.3333333332}, odd) == [("pollIntervalS", "below_minimum", 33.3333333333)]
+
+
 def test_a_site_file_can_not_loosen_what_a_profile_knows() -> None:
     device = make_device(
         poll_interval_min_s=30.0,

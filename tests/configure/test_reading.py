@@ -143,9 +143,10 @@ def test_metadata_that_cannot_be_read_may_hide_another_schema_version(metadata: 
         (b'{"deviceId": "b", "configVersion": 1}', "configuration is missing"),
         (update_bytes(configVersion=9**400), "configVersion must be a whole number from 1 to 9007199254740991"),
         (update_bytes(configVersion=1.5), "configVersion must be a whole number from 1 to 9007199254740991"),
-        (update_bytes(validUntil="tomorrow"), "validUntil must be a time that names its offset, such as 2026-11-24T00:00:00+01:00"),
+        (update_bytes(validUntil="tomorrow"), "validUntil must be a time with its offset, written as 2026-11-24T00:00:00+01:00"),
         (update_bytes(reason=5), "reason must be a text"),
-        (update_bytes(deviceId="Bench 3"), "deviceId must be an id of small letters, digits, - and _, with at most 64 characters"),
+        (update_bytes(deviceId="Bench 3"), "deviceId must be a small letter or digit, then small letters, digits, - and _; 64 characters at most"),
+        (update_bytes(deviceId="_bench"), "deviceId must be a small letter or digit, then small letters, digits, - and _; 64 characters at most"),
     ],
 )  # fmt: skip
 def test_what_is_not_read_is_told_in_a_true_sentence(data: bytes, message: str) -> None:
@@ -180,6 +181,24 @@ def test_a_correlation_id_that_is_none_is_left_out(correlation_id: object) -> No
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999-23:59", "0001-01-01T00:00:00Z"])
 def test_the_ends_of_the_calendar_are_times(time: str) -> None:
     assert isinstance(read(update(1, validUntil=time)), Update)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2027-W01-1T00:00:00Z",
+        "20270101T000000Z",
+        "2027-01-01 00:00:00Z",
+        "2027-01-01T00Z",
+        "2027-01-01T00:00Z",
+        "2027-01-01T00:00:00,5Z",
+        "2027-01-01T00:00:00+0100",
+        "2027-12-31t23:59:00z",
+        "2027-12-31T23:59:60Z",
+    ],
+)
+def test_a_time_that_other_readers_may_not_read_is_none(time: str) -> None:
+    assert isinstance(read(update(1, validUntil=time)), Unreadable)
 
 
 json_values = st.recursive(

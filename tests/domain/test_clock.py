@@ -22,7 +22,7 @@ def test_an_offset_is_understood() -> None:
 
 @pytest.mark.parametrize("text", ["2026-11-23T10:15:00", "yesterday", "", "2026-13-01T00:00:00Z"])
 def test_a_time_without_offset_or_sense_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"time zone|isoformat|month"):
+    with pytest.raises(ValueError, match=r"such as|month"):
         unix_ms_of(text)
 
 

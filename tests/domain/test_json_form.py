@@ -3,6 +3,8 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
+import pytest
+
 from edge.domain.clock import ClockState
 from edge.domain.json_form import JsonName, Whole, json_fields, json_of
 
@@ -50,6 +52,21 @@ def test_names_are_in_camel_case_and_keys_of_mappings_stay_as_they_are() -> None
         "byName": {"a_b": {"pollIntervalS": 3.0, "leftOut": "said"}},
         "sequences": [1, 2],
     }
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        (0.1 + 0.2, 0.3),
+        (50 * 10 / 7, 71.4285714286),
+        (-0.30000000000000004, -0.3),
+        (1e308, 1e308),
+        (5e-324, 5e-324),
+        (1.0, 1.0),
+    ],
+)
+def test_a_float_is_written_with_at_most_12_significant_digits(number: float, written: float) -> None:
+    assert repr(json_of(Inner(poll_interval_s=number))["pollIntervalS"]) == repr(written)
 
 
 def test_a_field_is_left_out_exactly_where_none_is_its_default_and_its_value() -> None:
