@@ -15,7 +15,7 @@ from edge.domain.field_types import check_text
 from edge.domain.settings import DeviceGroup, DeviceSettings
 from edge.storage.errors import CommitFailed
 
-# Of which names is remembered why they are no devices, and how many are shown.
+# How many names are remembered, and shown, with the reason why they are no devices.
 REFUSED_MAX = 1000
 SEEN_MAX = 1000
 
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Registrar(Protocol):
-    """Who makes devices of names."""
+    """Makes devices of names."""
 
     async def adopt(self, connection_id: str, group: DeviceGroup, name: str) -> bool:
         """Remember, describe and register the device of a name. False: its id is taken. Raises CommitFailed."""
@@ -49,7 +49,7 @@ class Adoption:
         self._registrar = registrar
         self._find_device = find_device
         self._join = join
-        # Could not be written down; tried again, since a driver tells each name once.
+        # Adoptions that did not come to disk; tried again, because a driver reports each name once.
         self._postponed: list[tuple[str, str]] = []
         # (group, name) -> why it is no device.
         self._refused: dict[tuple[str, str], str] = {}
@@ -67,7 +67,7 @@ class Adoption:
 
     @property
     def is_postponed(self) -> bool:
-        """Whether the disk did not take somebody on yet."""
+        """Whether an adoption waits for the disk."""
         return bool(self._postponed)
 
     async def _take_on(self, group_id: str, name: str) -> None:

@@ -1,7 +1,7 @@
-"""What came in over a connection whose devices speak by themselves: what is acknowledged when, and what came before.
+"""The samples that came over a pushing connection: when each is acknowledged, and whether it came before.
 
-It is acknowledged in the order of arrival, nothing before its commit. A sender that missed our acknowledgement sends again,
-and that gives no second event.
+They are acknowledged in the order of arrival, none before its commit. A sender that missed our acknowledgement sends
+again, and that gives no second event.
 
 What proves that a sample came before is one of three:
 - its payload has an identity or a time of its own, and its key is known;
@@ -66,7 +66,8 @@ class Ledger:
         soon: Callable[[Callable[[], None]], object] = _in_this_loop,
     ) -> None:
         self._acknowledge = acknowledge
-        # Calls it when everything else that is due was done: one commit settles some hundred samples, one after the other.
+        # Calls it when everything else that is due was done: one commit settles some hundred samples, one after the
+        # other.
         self._soon = soon
         self._is_releasing = False
         self._receipts: deque[Receipt] = deque()

@@ -64,8 +64,8 @@ def retry_s(
 ) -> float:
     """Return how long to leave a device alone after that many polls in a row that failed.
 
-    `silent_others` counts the other devices of the wire that do not answer, None if no device answers: then nobody is
-    waiting for the wire and there is nothing to share. The caller polls at the next moment of the device's grid after
+    `silent_others` counts the other devices of the wire that do not answer, None if no device answers: then no device
+    waits for the wire and there is nothing to share. The caller polls at the next moment of the device's grid after
     this wait, hence never more often than its interval.
     """
     longest_s = max(interval_s, RETRY_S_MAX)

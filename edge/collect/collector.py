@@ -53,14 +53,14 @@ class Collector:
         self._author = author
         self._clock = clock
         self._chance = chance
-        # Who makes devices of the names that groups adopt.
+        # Makes devices of the names that groups adopt.
         self._registrar = registrar
         # What earlier runs accepted and may be sent again, the oldest first.
         self._accepted = accepted
         self._works: _Works | None = None
 
     async def run(self) -> None:
-        """Collect for ever; ends by cancellation only, after which it may be run again."""
+        """Collect without end; ends by cancellation only, after which it may be run again."""
         if self._works is None:
             self._works = self._set_up()
         works = self._works

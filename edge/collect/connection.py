@@ -1,4 +1,4 @@
-"""A connection: its state, and what becomes of its polls and messages. What changes is told once per change."""
+"""A connection: its state, and the results of its polls and messages. Each change of state is reported once."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from edge.domain.driver import (
 # A wire that was plugged in again is in use within half a minute; a host that is down is not hammered.
 REOPEN = Backoff(first_s=1.0, longest_s=30.0)
 
-# Faults of a driver in a row, of whatever devices, after which the transport itself is suspected and opened anew.
+# After so many faults of a driver in a row, on any devices, the transport is suspected and opened again.
 FAULTS_BEFORE_RESTART = 3
 _REASONS: dict[type[Exception], str] = {
     DeviceUnreachable: "unreachable",
@@ -58,7 +58,7 @@ class DriverCall(NamedTuple):
 class ConnectionState:
     """One connection's transport. Each change of state is logged once."""
 
-    # Lists the names that device groups saw and did not take on.
+    # Lists the names that device groups saw and did not adopt.
     seen: Callable[[], Sequence[SeenName]]
     # Polls one of its devices before its time; None where devices speak by themselves.
     poll_now: Callable[[str], Awaitable[None]] | None
@@ -81,8 +81,8 @@ class ConnectionState:
         self.is_fault_logged = False
         # The call of the driver that has not returned for too long: until it does, nothing is measured behind it.
         self.stalled: DriverCall | None = None
-        # About which devices (None: the connection itself) an alarm says that a call does not return; raised in this run
-        # or an earlier one.
+        # About which devices (None: the connection itself) an alarm says that a call does not return; raised in this
+        # run or an earlier one.
         self.stalls_told = set(stalls_told)
         self.seen = tuple
         self.poll_now = None
@@ -102,7 +102,7 @@ class ConnectionState:
             _log.info("connection_opened", connection_id=self.id)
 
     def faulted(self, error: str) -> None:
-        """Note that the driver broke, and nobody knows on which device."""
+        """Note that the driver broke on no known device."""
         self.faults += 1
         self.last_error = error
 
@@ -126,7 +126,7 @@ class ConnectionState:
 
 
 class Outcomes:
-    """What became of the polls and messages of one connection: brought into the states, told to log, alarms and events."""
+    """Applies results of polls and messages to device and connection state; reports changes to log and outbox."""
 
     def __init__(
         self, connection: ConnectionState, devices: Mapping[str, DeviceState], outbox: Outbox, author: Author
@@ -164,7 +164,7 @@ class Outcomes:
     def configured(self, state: DeviceState) -> None:
         """Clear the alarms of what is not used any more: there will be no good sample to clear them.
 
-        That a device is lost stays as it was told: whether it would answer is not known while it is not asked.
+        A lost device stays lost: whether it would answer is not known while it is not polled.
         """
         if not state.is_enabled and state.has_alarm:
             self._clear_alarm(state)
@@ -232,7 +232,7 @@ class Outcomes:
             self._told.alarm_raised(device_fault(state.id), error, state=state)
 
     def connection_faulted(self, fault: DriverFault) -> None:
-        """The driver broke, and nobody knows on which device: at opening, or on a message."""
+        """The driver broke on no known device: at opening, or on a message."""
         error = text_of(fault)
         self._connection.faulted(error)
         if self._connection.is_fault_logged:

@@ -1,4 +1,4 @@
-"""What a connection makes the gateway say of its devices, on the way to the outbox without waiting."""
+"""The control events of a connection, on their way to the outbox without waiting."""
 
 import json
 import math
@@ -34,7 +34,7 @@ class Outbox(Protocol):
     def offer(self, draft: Draft, *, can_wait: bool = False) -> bool:
         """Take a draft for the next commit, at once. False: the queue is full, it was never accepted.
 
-        Who can wait and offer it again leaves room for those who cannot.
+        With `can_wait` the queue counts as full at half its size, so that a poll always finds room.
         """
 
     def hurry(self) -> None:
@@ -208,7 +208,7 @@ class Declarations:
         self._send(self._author.control(fact, reference=state.reference)._replace(closes=lost_device(state.id)))
 
     def alarm_raised(self, identity: AlarmIdentity, message: str, *, state: DeviceState | None = None) -> None:
-        """Write that somebody must act; `state` is the device that the alarm is about, if it is about one."""
+        """Write that a person must act; `state` is the device that the alarm is about, if it is about one."""
         reference = None if state is None else state.reference
         self._send(self._author.alarm_raised(identity, message, reference=reference))
 

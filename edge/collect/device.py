@@ -51,7 +51,7 @@ class Counters:
     samples_refused: int = 0
     # Nothing left to report: all readings inside their dead-bands, or none published.
     samples_suppressed: int = 0
-    # Sent again by somebody who missed our acknowledgement: no second event.
+    # Sent again by a sender that missed our acknowledgement: no second event.
     samples_repeated: int = 0
     polls_failed: int = 0
     faults: int = 0
@@ -60,7 +60,8 @@ class Counters:
 class DeviceState:
     """One device: what is in force for it, what it said last, and whether it answers."""
 
-    # The newest reading of each point, corrected, and when it came (monotonic seconds); a partial sample leaves the others.
+    # The newest reading of each point, corrected, and when it came (monotonic seconds); a partial sample leaves the
+    # others.
     readings: dict[str, Reading]
     read_s: dict[str, float]
     reported: dict[str, Reported]
@@ -87,13 +88,15 @@ class DeviceState:
         self.counters = Counters() if counters is None else counters
         # Faults of the driver in a row.
         self.faults = 0
-        # An alarm is open for a fault, from the first until the device is good again; raised in this run or an earlier one.
+        # An alarm is open for a fault, from the first until the device is good again; raised in this run or an earlier
+        # one.
         self.has_alarm = has_alarm
         self.last_error: str | None = None
         self.readings = {}
         self.read_s = {}
         self.measured_at_ms: int | None = None
-        # When it last gave a sign of life, and when its collector last finished with it: seconds of the monotonic clock.
+        # When it last gave a sign of life, and when its collector last finished with it: seconds of the monotonic
+        # clock.
         self.heard_s: float | None = None
         self.cycle_s: float | None = None
         self.reported = {}
@@ -125,9 +128,9 @@ class DeviceState:
     def is_warming_up(self, now_s: float) -> bool:
         """Whether its values mean nothing yet, because its power came a moment ago, as far as one can tell.
 
-        Nobody tells us of a device's power. The first answer of a lost device may be its first since its power came
-        back; one that never was lost is as old as this machine, at least. Where only the wire was gone, some good values
-        are lost: a wrong one would be worse.
+        A device does not report when it got its power. The first answer of a lost device may be its first since its
+        power came back; one that never was lost is at least as old as this machine. If only the wire was gone, some
+        good values are lost: a wrong one would be worse.
         """
         return self.settings.warm_up_s > 0 and (self.availability.is_lost or now_s < self._warm_s)
 

@@ -19,7 +19,7 @@ from edge.storage.remembered import OpenAlarms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What one device said when it was asked, or what went wrong."""
+    """The readings of one device that was asked, or what went wrong."""
 
     readings: Mapping[str, Reading] | None = None
     error: str = ""
@@ -68,13 +68,13 @@ class Fleet:
         """Bring what a device itself holds to a configuration. No device holds any of it yet."""
 
     def configure(self, configuration: EffectiveConfiguration) -> None:
-        """Put a configuration into force. Only this device notices; one that has left takes it up when it joins again."""
+        """Put a configuration into force. Only this device notices; one that has left gets it when it joins again."""
         state = self._devices.get(configuration.device_id)
         if state is not None:
             state.configure(configuration)
 
     async def read(self, device_ids: Sequence[str], *, timeout_s: float) -> dict[str, Told]:
-        """Poll devices before their time, because somebody asks now: the ports are ours, so nobody else can.
+        """Poll devices before their time, for a caller that asks now: the ports are ours, so no other process can.
 
         What they say is recorded like any other sample. Of a device that speaks by itself this is what it said last.
         Unknown devices are left out.

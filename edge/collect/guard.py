@@ -1,4 +1,4 @@
-"""The border between the gateway and a driver. What a driver must not raise or give becomes a DriverFault here, and only here."""
+"""The border between gateway and driver. What a driver must not raise or return becomes a DriverFault, only here."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +11,7 @@ from edge.domain.reading import Sample
 class DriverFault(Exception):  # noqa: N818 - as the errors of domain/driver.py
     """A driver or decoder broke its contract: a bug in it. Remedy: keep the rest running, and tell a person.
 
-    `device_id` is whose message it was, where the driver knows it.
+    `device_id` is the device of the message, if the driver knows it.
     """
 
     def __init__(self, message: str, *, device_id: str | None = None) -> None:
@@ -46,7 +46,7 @@ def sample_of(returned: object) -> Sample:
 
 
 def _copy_of(returned: object) -> Sample:
-    """Copy a sample of a driver's own class: it may keep there what is its own, and give other things from look to look."""
+    """Copy a sample of a driver's own class: its attributes may change from one access to the next."""
     with driver_call():
         if not isinstance(returned, Sample):
             raise DriverFault(f"the driver returned {type(returned).__name__}, not a sample")
@@ -54,11 +54,11 @@ def _copy_of(returned: object) -> Sample:
 
 
 class GuardedCall:
-    """A call of a driver: what the driver may raise is let through, the rest becomes DriverFault (with the cause as it was).
+    """A call of a driver: allowed errors pass, all others become DriverFault, with the error as its cause.
 
-    The rest is all of it: what ends a program (SystemExit, KeyboardInterrupt) is no driver's to raise. Ctrl-C and SIGTERM
-    do not come this way: they set the event that stops the gateway, which then cancels the task.
-    A class and not a generator: it stands around each poll and each message, and costs a third.
+    The rest is all of it: what ends a program (SystemExit, KeyboardInterrupt) is no driver's to raise. Ctrl-C and
+    SIGTERM do not come this way: they set the event that stops the gateway, which then cancels the task. A class and
+    not a generator: it stands around each poll and each message, and costs a third.
     """
 
     __slots__ = ("_cancelled_before", "_task")
@@ -78,7 +78,8 @@ class GuardedCall:
     def outcome(self, error: BaseException | None) -> BaseException | None:
         """Return what is to be raised instead of what the call raised; the same if it may pass."""
         if self._task is not None and self._task.cancelling() > self._cancelled_before:
-            # Cancelled meanwhile, so the task ends, whatever the driver made of it, or if it swallowed the cancellation.
+            # Cancelled meanwhile, so the task ends, whatever the driver made of it, or if it swallowed the
+            # cancellation.
             return error if isinstance(error, asyncio.CancelledError) else _caused(asyncio.CancelledError(), error)
         if error is None or isinstance(error, DriverError | DriverFault):
             return error
@@ -100,7 +101,8 @@ def _caused(error: BaseException, cause: BaseException | None) -> BaseException:
 
 def _fault_of(error: BaseException) -> DriverFault:
     if isinstance(error, asyncio.CancelledError):
-        # Something the driver waited for was cancelled inside it. Passed on, it would end the collector without a sound.
+        # Something the driver waited for was cancelled inside it. Passed on, it would end the collector without a
+        # sound.
         return DriverFault("CancelledError, though nobody cancelled the call")
     bug = error.__cause__ or error if isinstance(error, DecodingBroke) else error
     name, text = type(bug).__name__, text_of(bug)

@@ -7,11 +7,11 @@ from edge.domain.reading import Quality, Reading, Reason, bad
 from edge.domain.settable import PointConfiguration
 from edge.domain.settings import PointSettings, ValueType
 
-# 0.1 + 0.2 is 0.30000000000000004, and a grower who corrects 21.4 by -0.3 wants 21.1. A driver's scale makes such noise,
-# too (0.001 * 100100), so a number is rounded to 12 digits before it is looked at. Gain and offset cost a few units in the
-# last place of the largest number that takes part, so their result is rounded to 12 digits, counted from that number's
-# first digit: a small difference of two large numbers has no more true digits than they had. No sensor gives 12 digits. A
-# counter with more is a whole number, which is not rounded unless it is corrected.
+# 0.1 + 0.2 is 0.30000000000000004, and a grower who corrects 21.4 by -0.3 wants 21.1. A driver's scale makes such
+# noise, too (0.001 * 100100), so a number is rounded to 12 digits before it is looked at. Gain and offset cost a few
+# units in the last place of the largest number that takes part, so their result is rounded to 12 digits, counted from
+# that number's first digit: a small difference of two large numbers has no more true digits than they had. No sensor
+# gives 12 digits. A counter with more is a whole number, which is not rounded unless it is corrected.
 
 
 def judge(reading: Reading, point: PointSettings, configuration: PointConfiguration) -> Reading:

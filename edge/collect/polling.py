@@ -31,7 +31,7 @@ NOTHING_SENT = (ValueRefused, DriverMisconfigured)
 
 
 class Polling:
-    """Polls the devices of one connection for ever."""
+    """Polls the devices of one connection without end."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class Polling:
         self._watch = watch
         self._clock = clock
         self._chance = chance
-        # A new configuration, or something that somebody waits for.
+        # A new configuration, or a request of a waiting caller.
         self._woken = asyncio.Event()
         self._schedule = Schedule((), start_s=0.0)
-        # Polls that somebody asked for and waits for, by device.
+        # Polls that callers asked for and wait for, by device.
         self._asked: dict[str, asyncio.Future[None]] = {}
         self._wishes = Wishes()
 
@@ -75,7 +75,7 @@ class Polling:
             asked = self._asked[device_id] = asyncio.get_running_loop().create_future()
             self._schedule.hasten(device_id, self._clock.monotonic_s())
             self._woken.set()
-        # Several may wait for one poll; one of them who gives up takes nothing from the others.
+        # Several callers may wait for one poll; one that gives up takes nothing from the others.
         await asyncio.shield(asked)
 
     async def write(self, wish: Wish, timeout_s: float) -> None:
@@ -101,7 +101,7 @@ class Polling:
         return None
 
     async def run(self) -> None:
-        """Poll for ever, whatever the driver does."""
+        """Poll without end, whatever the driver does."""
         self._start()
         self._connection.poll_now = self.poll_now
         self._connection.write = self.write if isinstance(self._driver, WritingDriver) else None
@@ -120,7 +120,7 @@ class Polling:
             try:
                 async with opened(self._driver, self._watch):
                     self._connection.opened()
-                    # Nobody knows yet who answers on the new transport; waiting longer would only hide recovery.
+                    # It is not known which devices answer on the new transport; a longer wait would only hide recovery.
                     self._schedule.release(self._clock.monotonic_s())
                     await self._poll_until_lost()
             except DriverError as error:
@@ -143,7 +143,7 @@ class Polling:
             now_s = self._clock.monotonic_s()
             self._outcomes.catch_up(now_s)
             if self._wishes.waiting:
-                # One, then a poll that is due: neither keeps the other waiting for long.
+                # One write, then a poll that is due: neither delays the other for long.
                 await self._write_oldest()
                 now_s = self._clock.monotonic_s()
             device_id = self._schedule.due(now_s)
@@ -221,7 +221,7 @@ class Polling:
             asked.set_result(None)
 
     def _answer_all(self) -> None:
-        """Let go of all who wait: nothing is polled any more."""
+        """Release all waiting callers: nothing is polled any more."""
         asked, self._asked = self._asked, {}
         for each in asked.values():
             if not each.done():

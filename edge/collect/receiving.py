@@ -37,8 +37,8 @@ RECEIPTS_MAX = 20_000
 SLOW_ADOPTION_S = 1.0
 # A commit takes some milliseconds; the whole stop may take some seconds.
 LAST_COMMIT_S = 1.0
-# After so many calls of `receive` in a row that gave nothing for the outbox, a pause. A flood of junk is still worked off
-# at 10,000 messages a second; a driver that spins for ever takes a part of one core.
+# After so many calls of `receive` in a row that gave nothing for the outbox, a pause. A flood of junk is still worked
+# off at 10,000 messages a second; a driver that never stops takes a part of one core.
 VAIN_IN_A_ROW = 200
 VAIN_PAUSE_S = 0.02
 # After an unexpected failure of `receive`: it must not take the machine while it lasts.
@@ -48,7 +48,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Receiving:
-    """Receives what the devices of one connection push, for ever."""
+    """Receives what the devices of one connection push, without end."""
 
     # The connection's device groups, if it has any.
     adoption: Adoption | None
@@ -151,7 +151,7 @@ class Receiving:
             raise
 
     async def _acknowledge_last(self) -> None:
-        """Have committed what was received, and acknowledge it while there is a connection: then it does not come again.
+        """Commit and acknowledge what was received while there is a connection: then it does not come again.
 
         A disk that takes nothing must not hold up the stop.
         """
@@ -192,17 +192,17 @@ class Receiving:
             await self._breathe()
 
     async def _breathe(self) -> None:
-        """Let the rest of the gateway live, though the driver may never wait, whatever it gives or raises."""
+        """Let other tasks run, even if the driver never waits."""
         self._vain += 1
         await asyncio.sleep(VAIN_PAUSE_S if self._vain % VAIN_IN_A_ROW == 0 else 0)
 
     async def _take_on_new(self, adoption: Adoption) -> None:
-        """Adopt who appeared: a matter of one commit each, and nobody is heard until the disk takes it."""
+        """Adopt newly seen names, one commit each. `receive` is not called meanwhile."""
         began_s = self._clock.monotonic_s()
         self._silence.is_paused = True
         try:
             await adoption.take_on_new()
-            # What they said is held by the driver until its next `receive`, and would be given up then.
+            # The driver keeps their messages until its next `receive`, and would then give them up.
             while adoption.is_postponed:
                 await asyncio.sleep(OFFER_INTERVAL_S)
                 await adoption.take_on_new()
@@ -296,15 +296,15 @@ class Receiving:
         Refusing it instead would leave a hole in the order of acknowledgement, and acknowledge nothing any more.
         """
         with self._paused():
-            while (outcome := self._intake.offer(state, in_force, prepared)) is Outcome.REFUSED:  # noqa: ASYNC110 - room is nobody's event
+            while (outcome := self._intake.offer(state, in_force, prepared)) is Outcome.REFUSED:  # noqa: ASYNC110 - room has no event
                 await asyncio.sleep(ROOM_WAIT_S)
         return outcome
 
     async def _wait_for_commits(self) -> None:
         """Receive nothing until some of what came is on disk.
 
-        What is sent again while its first arrival waits for the disk takes no room in the outbox, but a place here: over
-        hours of a dead disk and a broker that comes and goes, that adds up.
+        What is sent again while its first arrival waits for the disk takes no room in the outbox, but a place here:
+        over hours of a dead disk and a broker that comes and goes, that adds up.
         """
         with self._paused():
             while len(self._ledger) >= RECEIPTS_MAX:  # noqa: ASYNC110 - as above

@@ -1,4 +1,4 @@
-"""Who is polled when. Pure: time comes in as an argument, nothing here waits.
+"""Decides which device is polled when. Pure: time comes in as an argument, nothing here waits.
 
 Each device has its own grid of moments, `phase + k * interval`. A poll that comes late or was missed moves nothing: the
 device is simply due again at the next moment of its grid, so that nothing queues up and phases stay spread.
@@ -89,7 +89,7 @@ class Schedule:
                 slot.due_s = self._next(slot, now_s)
 
     def change(self, device_id: str, *, interval_s: float, enabled: bool, now_s: float) -> None:
-        """Give a device another interval, or stop or start it. Its phase and a back-off stay; others are not touched."""
+        """Give a device another interval, or stop or start it. Its phase and back-off stay; others are not touched."""
         slot = self._slots[device_id]
         if slot.interval_s != interval_s or (enabled and not slot.enabled):
             slot.interval_s = interval_s

@@ -1,4 +1,4 @@
-"""Notices the devices that speak when they like, and do not."""
+"""Notices devices that send by themselves and have stopped."""
 
 import asyncio
 import math
@@ -29,13 +29,13 @@ class SilenceWatch:
         self._devices = devices
         self._outcomes = outcomes
         self._clock = clock
-        # Nothing is received, so nobody is heard.
+        # Nothing is received, so no device is heard.
         self.is_paused = False
         self._listening_since_s: dict[str, float] = {}
         self._looked_for = asyncio.Event()
 
     def begin(self) -> None:
-        """Begin to count for all devices: whoever spoke before was not heard."""
+        """Begin to count for all devices: none was heard before."""
         self.is_paused = False
         self._listening_since_s = dict.fromkeys(self._devices, self._clock.monotonic_s())
 
@@ -48,7 +48,7 @@ class SilenceWatch:
         self._looked_for.set()
 
     async def run(self) -> None:
-        """Look at all devices when the next one could be lost, for ever; offer again what the outbox refused."""
+        """Look at all devices when the next one could be lost, without end; offer again what the outbox refused."""
         while True:
             now_s = self._clock.monotonic_s()
             self._outcomes.catch_up(now_s)

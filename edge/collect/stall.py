@@ -21,8 +21,8 @@ from edge.domain.driver import Driver, DriverError
 INTERVALS_MAX = 3
 # … and at least for this long: the time-outs of a driver add up.
 STALLED_S_MIN = 30.0
-# At a stop a driver may take so long to end its call and to close: the whole stop has five seconds, two of them for a disk
-# that takes nothing. A broker is given one to read our good-bye …
+# At a stop a driver may take so long to end its call and to close: the whole stop has five seconds, two of them for a
+# disk that takes nothing. A broker is given one to read our good-bye …
 ENDING_S = 2.0
 # … and then whatever the driver still waits for is cut off, one wait after the other.
 CUT_OFF_S = 0.2
@@ -125,8 +125,8 @@ async def until_cancelled_inside(work: Callable[[], Coroutine[None, None, None]]
     """Do work that never returns, in a task of its own; return once a driver has cancelled that task.
 
     A library's time-out may: one written before Python 3.11 cancels its caller and never takes that back, and for
-    `driver_call` it then looks like the stop. The stop itself comes from outside, and ends this call as well, even if the
-    driver would never end by itself.
+    `driver_call` it then looks like the stop. The stop itself comes from outside, and ends this call as well, even if
+    the driver would never end by itself.
     """
     task = asyncio.ensure_future(work())
     try:

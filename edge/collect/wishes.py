@@ -1,4 +1,4 @@
-"""What is to be written to the devices of a connection: wishes that wait for its owner task, the oldest first."""
+"""Values to write to the devices of a connection: wishes that wait for its owner task, the oldest first."""
 
 import asyncio
 from collections import deque
@@ -11,11 +11,11 @@ WISHES_MAX = 64
 
 
 class Wish:
-    """A value that a point is to have, and one who waits for it.
+    """A value that a point is to have, and its caller, which waits.
 
     - It is written at most once.
-    - It is not begun any more once nobody waits for it.
-    - A write that was begun is finished, whether anybody waits or not.
+    - It is not begun once its caller has stopped waiting.
+    - A write that was begun is finished, also when its caller has stopped waiting.
     """
 
     def __init__(self, device_id: str, point_id: str, value: Value) -> None:
@@ -27,11 +27,11 @@ class Wish:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether the one who waited for it has gone."""
+        """Whether its caller has stopped waiting."""
         return self._answer.cancelled()
 
     def answer(self, failure: WriteFailed | None) -> None:
-        """Say what became of it; None: the device has the value."""
+        """End it with an error, or with None: the device has the value."""
         if not self._answer.done():
             self._answer.set_result(failure)
 
@@ -59,7 +59,7 @@ class Wishes:
         self.waiting.append(wish)
 
     def take(self) -> Wish | None:
-        """Take the oldest that somebody still waits for."""
+        """Take the oldest whose caller still waits."""
         while self.waiting:
             wish = self.waiting.popleft()
             if not wish.is_given_up:

@@ -96,7 +96,7 @@ def with_adopted(settings: Settings, adopted: Sequence[AdoptedName]) -> tuple[Se
 
 
 def _replaced(connection: ConnectionSettings, group: DeviceGroup, name: str) -> str | None:
-    """Say which device of the site file is this one, under another id: it wins, or each message would be two samples."""
+    """Return the device of the site file that is the same one by another id. It wins: a message must be one sample."""
     options = member(group, name).options
     assert isinstance(options, GroupOptions)
     device_id = next((device.id for device in connection.devices if options.is_same_device(device.options)), None)

@@ -1,4 +1,4 @@
-"""Says what is in force: DeviceDescribed when its content has changed, and the alarm for what is not usable any more.
+"""Publishes what is in force: DeviceDescribed when it has changed, and the alarm for what is not usable any more.
 
 From a DeviceDescribed alone a third party can write a valid update, and tell silent from absent.
 """
@@ -58,19 +58,19 @@ class Announcer:
         """Put into force what the database holds for every device, and say what is new. Raises CommitFailed."""
         async with self._outbox.transaction() as transaction:
             configurations, mistakes = await load_effective(transaction, self._fleet.all_devices())
-            said = await _load_said(transaction)
+            published = await _load_published(transaction)
             for device_id, configuration in configurations.items():
-                await self._write(transaction, configuration, mistakes.get(device_id, ()), said)
-            for device_id in said.devices():
+                await self._write(transaction, configuration, mistakes.get(device_id, ()), published)
+            for device_id in published.devices():
                 if device_id not in configurations:
-                    await self._retire(transaction, device_id, said.alarms_of(device_id))
+                    await self._retire(transaction, device_id, published.alarms_of(device_id))
 
     async def write(self, transaction: OutboxTransaction, configuration: EffectiveConfiguration) -> None:
-        """Say what is new of one device, within the commit that brings a valid update into force."""
+        """Publish what is new of one device, within the commit that brings a valid update into force."""
         if self._fleet.device(configuration.device_id) is None:
             # It has left since its update was judged. What is stored is in force when it comes back.
             return
-        await self._write(transaction, configuration, (), await _find_said(transaction, configuration.device_id))
+        await self._write(transaction, configuration, (), await _find_published(transaction, configuration.device_id))
 
     async def introduce(self, transaction: OutboxTransaction, device: DeviceSettings, *, connection_id: str) -> None:
         """Describe a device that is none yet; it joins the fleet with the commit.
@@ -81,20 +81,20 @@ class Announcer:
             device, await find_configuration(transaction, device.id), await find_missing(transaction, device.id)
         )
         configuration = found.configuration
-        said = await _find_said(transaction, device.id)
-        await self._write_description(transaction, device, configuration, connection_id, said)
-        await self._write_alarm(transaction, configuration, found.mistakes, said)
+        published = await _find_published(transaction, device.id)
+        await self._write_description(transaction, device, configuration, connection_id, published)
+        await self._write_alarm(transaction, configuration, found.mistakes, published)
         transaction.on_commit(partial(self._fleet.join, device, configuration, connection_id=connection_id))
 
     async def retire(self, transaction: OutboxTransaction, device_ids: Collection[str]) -> None:
-        """Say of devices that they are none any more, as far as they were described."""
-        said = await _load_said(transaction)
-        for device_id in said.devices():
+        """Publish that devices are retired, as far as they were described."""
+        published = await _load_published(transaction)
+        for device_id in published.devices():
             if device_id in device_ids:
-                await self._retire(transaction, device_id, said.alarms_of(device_id))
+                await self._retire(transaction, device_id, published.alarms_of(device_id))
 
     async def _retire(self, transaction: OutboxTransaction, device_id: str, alarms: Iterable[OpenAlarm]) -> None:
-        """Say of a device that was described that it is none any more. How it was run is kept, should it come back.
+        """Publish that a described device is retired. Its configuration is kept, in case it comes back.
 
         Its alarms are cleared before. That it is lost ends with it: a DeviceConnectionRestored would be invented.
         """
@@ -113,13 +113,15 @@ class Announcer:
         transaction: OutboxTransaction,
         configuration: EffectiveConfiguration,
         mistakes: Sequence[Mistake],
-        said: "_Said",
+        published: "_Published",
     ) -> None:
         device_id = configuration.device_id
         device = self._fleet.device(device_id)
         assert device is not None, "what is in force is asked for the devices that there are"
-        await self._write_description(transaction, device, configuration, self._fleet.connection_id(device_id), said)
-        await self._write_alarm(transaction, configuration, mistakes, said)
+        await self._write_description(
+            transaction, device, configuration, self._fleet.connection_id(device_id), published
+        )
+        await self._write_alarm(transaction, configuration, mistakes, published)
         if self._fleet.configuration(device_id) != configuration:
             transaction.on_commit(partial(self._fleet.configure, configuration))
 
@@ -129,11 +131,11 @@ class Announcer:
         device: DeviceSettings,
         configuration: EffectiveConfiguration,
         connection_id: str,
-        said: "_Said",
+        published: "_Published",
     ) -> None:
         described = describe(device, configuration, connection_id=connection_id)
         kept = as_kept(described)
-        known = said.descriptions.get(device.id)
+        known = published.descriptions.get(device.id)
         if known is None or known.digest != kept.digest:
             transaction.append(self._author.control(described, reference=Reference.to(configuration)))
             await save_description(transaction, device.id, kept, now_ms=self._author.clock.unix_ms())
@@ -143,10 +145,10 @@ class Announcer:
         transaction: OutboxTransaction,
         configuration: EffectiveConfiguration,
         mistakes: Sequence[Mistake],
-        said: "_Said",
+        published: "_Published",
     ) -> None:
         identity = not_usable(configuration.device_id)
-        open_alarm = said.alarms.get(identity)
+        open_alarm = published.alarms.get(identity)
         messages = [mistake.message for mistake in mistakes]
         text = encode_json(messages)
         if messages and open_alarm is not None and open_alarm.body == text:
@@ -166,35 +168,35 @@ def not_usable(device_id: str) -> AlarmIdentity:
     return AlarmIdentity(alarm=AlarmKind.CONFIGURATION_NOT_USABLE, device_id=device_id)
 
 
-class _Said(NamedTuple):
-    """What was last said of each device."""
+class _Published(NamedTuple):
+    """The descriptions and alarms of devices that were last published."""
 
     descriptions: Mapping[str, Description]
-    # What stands. That of a stream, which may hold events of a device that is none any more, is the forwarder's.
+    # Open alarms but those about a stream, which are the forwarder's.
     alarms: Mapping[AlarmIdentity, OpenAlarm]
 
     def devices(self) -> list[str]:
-        """Every device that something was said of."""
+        """Every device with a description or an open alarm."""
         alarmed = (identity.device_id for identity in self.alarms if identity.device_id is not None)
         return list(dict.fromkeys([*self.descriptions, *alarmed]))
 
     def alarms_of(self, device_id: str) -> list[OpenAlarm]:
-        """Everything that stands about a device."""
+        """The open alarms about a device."""
         return [alarm for identity, alarm in self.alarms.items() if identity.device_id == device_id]
 
 
-async def _find_said(reader: Reader, device_id: str) -> _Said:
+async def _find_published(reader: Reader, device_id: str) -> _Published:
     described = await find_description(reader, device_id)
     alarm = await find_open_alarm(reader, not_usable(device_id))
-    return _Said(
+    return _Published(
         descriptions={} if described is None else {device_id: described},
         alarms={} if alarm is None else {alarm.identity: alarm},
     )
 
 
-async def _load_said(reader: Reader) -> _Said:
+async def _load_published(reader: Reader) -> _Published:
     alarms = await load_open_alarms(reader)
-    return _Said(
+    return _Published(
         descriptions=await load_descriptions(reader),
         alarms={alarm.identity: alarm for alarm in alarms if alarm.identity.stream is None},
     )

@@ -220,7 +220,8 @@ class Case:
         """Bring the update that waits into force, however long its device takes, and answer it."""
         answers = self._answers
         known = await find_versions(answers.outbox.database, self.device_id)
-        # No await until `_applied` is set: what is read meanwhile is judged as if this one were applied, if it is valid.
+        # No await until `_applied` is set: what is read meanwhile is judged as if this one were applied, if it is
+        # valid.
         update, self.waiting = self.waiting, None
         if update is None:
             return
@@ -258,7 +259,7 @@ class Case:
             if now_known != known:
                 await save_versions(transaction, self.device_id, now_known)
         else:
-            # The status stream told meanwhile that it is answered: somebody else runs as this gateway.
+            # Meanwhile an answer has come to the status stream: another process runs as this gateway.
             await self._answers.unanswered.remove(transaction, update.event_id)
         await self._answers.unanswered.save(transaction, before_revision=update.revision)
 

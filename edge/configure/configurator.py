@@ -1,4 +1,4 @@
-"""Follows the gateway's configuration stream, for ever, and answers every update on it exactly once."""
+"""Follows the gateway's configuration stream without end, and answers every update on it exactly once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 class _StreamWentBack(Exception):  # noqa: N818 - what happened
-    """The configuration stream holds no more what was read of it."""
+    """The configuration stream has lost events that were read."""
 
 
 class Configurator:
@@ -84,7 +84,7 @@ class Configurator:
                 await self._has_looked.wait()
 
     async def run(self) -> None:
-        """Follow the stream and answer; come back after every loss, for ever."""
+        """Follow the stream and answer; come back after every loss."""
         while True:
             wait_s = 0.0
             try:

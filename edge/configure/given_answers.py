@@ -90,7 +90,7 @@ async def _take_in_stream(event_store: EventStore, outbox: Outbox, author: Autho
         async with outbox.transaction() as transaction:
             await remove_checkpoints(transaction, stream, above_revision=after)
     chunk = Chunk()
-    # Not read in pages: a page of events that somebody else made as large as the server takes would fill our memory.
+    # Not read in pages: a page of the largest events that the server takes would fill our memory.
     async with event_store.subscribe(stream, after_revision=after) as items:
         async for item in items:
             if not isinstance(item, CaughtUp):
@@ -146,7 +146,7 @@ async def _look_for(transaction: OpenTransaction, applied: MissingConfiguration)
 def read_given_answer(event: RecordedEvent, *, gateway_id: str) -> GivenAnswer | None:
     """Read an answer of this gateway; None for everything else, junk and the answers of others included.
 
-    An answer that somebody else wrote in our name must not keep us from answering, nor restore what was never applied.
+    An answer that another writer wrote in our name must not prevent ours, nor restore what was never applied.
     """
     if event.type not in (EventType.DEVICE_CONFIGURATION_APPLIED, EventType.DEVICE_CONFIGURATION_REJECTED):
         return None

@@ -1,8 +1,8 @@
 """Judges the updates of one device: what each asks for, and whether it comes in time. Pure.
 
 Each valid update counts as if it were applied at once; then only the last valid one is, and the others are superseded.
-What can be set is a table (`edge.domain.settable`). An event can never loosen a limit: limits come from the site file and
-the profile alone.
+What can be set is a table (`edge.domain.settable`). An event can never loosen a limit: limits come from the site file
+and the profile alone.
 """
 
 import math
@@ -67,8 +67,8 @@ class Verdict:
 def raised(versions: DeviceVersions, outcome: Outcome, version: int) -> DeviceVersions:
     """Return the versions to compare with after an update.
 
-    One that failed at the device raises only what `stale_version` compares with: its version is used up, but nothing can
-    be based on it.
+    One that failed at the device raises only what `stale_version` compares with: its version is used up, but nothing
+    can be based on it.
     """
     if outcome is Outcome.REJECTED:
         return versions
@@ -185,7 +185,7 @@ def _untimely(update: Update, versions: DeviceVersions, now_ms: int) -> Iterable
 
 # A whole profile gone wrong fits; junk does not fill the outbox.
 MISTAKES_MAX = 50
-# Keys of the update come back in paths; nobody needs more of them to recognise them.
+# Keys of the update come back in paths; so much of a key is enough to recognise it.
 KEY_LENGTH_MAX = 64
 
 

@@ -30,7 +30,7 @@ from edge.domain.foreign_json import read_object
 
 # One answer of the event store; well below its limit with documents of some KiB.
 PAGE_EVENTS_MAX = 200
-# Somebody else appended in between, that often in a row: no person does that.
+# Another producer appended in between, so often in a row: no person does that.
 ATTEMPTS_MAX = 10
 # Between two looks for a store that is away; the time-out ends them.
 RETRY_S = 1.0
@@ -121,7 +121,7 @@ async def compose(event_store: EventStore, streams: Streams, request: Request) -
 
 
 async def ask(event_store: EventStore, streams: Streams, request: Request) -> Asked:
-    """Append the update; somebody else's in between is taken into account. Raises EventStoreError, RequestContested."""
+    """Append the update, behind those of other producers in between. Raises EventStoreError, RequestContested."""
     last = NO_STREAM
     for _ in range(ATTEMPTS_MAX):
         asked = await compose(event_store, streams, request)
@@ -175,7 +175,7 @@ async def _find_answer(items: AsyncIterator[RecordedEvent | CaughtUp], update_ev
 
 
 def read_answer(event: RecordedEvent) -> Answer | None:
-    """Read a gateway's answer; None for everything else, answers that somebody else wrote in its name included."""
+    """Read a gateway's answer; None for everything else, answers of other writers in its name included."""
     fact_class = ANSWERS.get(event.type)
     if fact_class is None:
         return None

@@ -1,4 +1,4 @@
-"""From the bytes of a DeviceConfigurationUpdated to an update, or to what keeps it from being one. Pure; never fails."""
+"""From the bytes of a DeviceConfigurationUpdated to an update, or to the reasons why it is none. Pure; never fails."""
 
 import math
 from collections.abc import Mapping

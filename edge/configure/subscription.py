@@ -1,7 +1,7 @@
 """Where to go on reading a stream, if it is still the one we knew, and how much of it is taken in at once.
 
-A server that was restored from a backup accepts a checkpoint that is ahead of the stream and waits in silence. So before
-every subscription the event at the checkpoint is compared with the one that was dealt with there.
+A server that was restored from a backup accepts a checkpoint that is ahead of the stream and waits in silence. So
+before every subscription the event at the checkpoint is compared with the one that was dealt with there.
 """
 
 from collections.abc import Sequence

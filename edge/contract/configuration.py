@@ -71,7 +71,9 @@ class Update(Model):
         default=None, description="The version this one changes; another one meanwhile is a conflict. 0 = none yet."
     )
     valid_until: ForeignTimestamp | None = Field(default=None, description="Not applied after this time.")
-    changed_by: str | None = Field(default=None, description="Whoever wants it. A site may demand it.")
+    changed_by: str | None = Field(
+        default=None, description="The person or service that wants it. A site may demand it."
+    )
     reason: str | None = Field(default=None, description="What for. A site may demand it.")
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 
 class ClockState(StrEnum):
-    """Whether wall time can be believed at the moment: the kernel says that it follows a reference."""
+    """Whether wall time can be trusted at the moment: the kernel says that it follows a reference."""
 
     SYNCHRONIZED = "synchronized"
     UNSYNCHRONIZED = "unsynchronized"

@@ -22,7 +22,7 @@ class ProfileReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettableLimits:
-    """What may be set from far, both ends included. The site file's own value is always allowed as well."""
+    """What may be set remotely, both ends included. The site file's own value is always allowed as well."""
 
     min: float
     max: float

@@ -131,8 +131,8 @@ class DeviceRetired(DeviceFact):
 class DeviceConnectionLost(DeviceFact):
     """A device does not answer any more; written once, not per missed poll, and not again after a restart.
 
-    Ends with DeviceConnectionRestored or DeviceRetired, however often the gateway restarts meanwhile, and whether or not
-    the device is disabled or put on another connection in between.
+    Ends with DeviceConnectionRestored or DeviceRetired, however often the gateway restarts meanwhile, and whether or
+    not the device is disabled or put on another connection in between.
     """
 
     type: ClassVar = EventType.DEVICE_CONNECTION_LOST
@@ -171,8 +171,8 @@ class AlarmFact(Fact):
 class AlarmRaised(AlarmFact):
     """Someone must act. Open until an AlarmCleared of the same identity, however often the gateway restarts meanwhile.
 
-    Identity: `alarm` with whichever of `deviceId`, `connectionId`, `pointId`, `stream` it carries. An alarm that is open
-    is not raised again.
+    Identity: `alarm` with whichever of `deviceId`, `connectionId`, `pointId`, `stream` it carries. An alarm that is
+    open is not raised again.
     """
 
     type: ClassVar = EventType.ALARM_RAISED
@@ -251,7 +251,7 @@ class OutboxRestored(StrangeEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxCloneDetected(StrangeEvent):
-    """Somebody else writes as this gateway while it runs. Forwarding waits for `outbox adopt`; measuring goes on."""
+    """Another process writes as this gateway while it runs. Forwarding waits for `outbox adopt`; measuring goes on."""
 
     type: ClassVar = EventType.OUTBOX_CLONE_DETECTED
 

@@ -1,4 +1,4 @@
-"""From the outbox to the event store: several streams at a time, control events before telemetry, for ever."""
+"""From the outbox to the event store: several streams at a time, control events before telemetry."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from edge.forward.link import Link, LinkState, Trust
 from edge.forward.queues import Queues, Turns
 from edge.forward.refusals import EventsRefused, Refusal, Refusals, RefusedStream, judge
 from edge.forward.stream import RefusedEvent, Room, Shared, Stream
-from edge.forward.verification import CloneDetected, Strangers, verify
+from edge.forward.verification import CloneDetected, ForeignWriterAlarms, verify
 from edge.storage.errors import CommitFailed
 from edge.storage.outbox import Outbox
 
@@ -25,7 +25,7 @@ STREAMS_IN_FLIGHT = 8
 # No store is restored from a backup faster. While appends succeed more often than this, nothing is read back.
 SILENCE_S = 5.0
 
-# A stream whose events are refused keeps one and the next: whether that one passes tells whose fault it is.
+# A stream whose events are refused keeps one and the next: whether that one passes tells which is at fault.
 HELD_ENTRIES = 2
 
 
@@ -70,7 +70,7 @@ class Forwarder:
             author.stream(author.streams.configuration_status),
         }
         self._refusals = Refusals(outbox=outbox, author=author, clock=clock, chance=chance, retry=self._turns.add)
-        self._strangers = Strangers(outbox, author)
+        self._foreign_writers = ForeignWriterAlarms(outbox, author)
         self._trust = Trust(event_store, outbox.cursors, outbox.streams)
         self._room = Room()
         shared = Shared(
@@ -80,7 +80,7 @@ class Forwarder:
             trust=self._trust,
             room=self._room,
             first_position=outbox.statistics().last_position,
-            on_foreign=self._strangers.found,
+            on_foreign=self._foreign_writers.found,
             on_restored=self._verify_all,
         )
         self._queues = Queues(shared, on_filled=self._turns.add)
@@ -108,7 +108,7 @@ class Forwarder:
         )
 
     async def run(self) -> None:
-        """Forward for ever."""
+        """Forward without end."""
         self._refusals.begin()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._queues.run(), name="backlog head")
@@ -148,7 +148,8 @@ class Forwarder:
     def _answered(self) -> None:
         """Note that a read succeeded: after a loss that is enough only where nothing waits to be appended.
 
-        An event store that can be read and takes no appends would else be tried twice a second, for as long as that lasts.
+        An event store that can be read and takes no appends would else be tried twice a second, for as long as that
+        lasts.
         """
         if self._link.state is LinkState.FORWARDING or not self._has_to_append():
             self._link.succeeded()
@@ -227,7 +228,7 @@ class Forwarder:
         elif is_news:
             self._answered()
         if is_news:
-            self._strangers.clear()
+            self._foreign_writers.clear()
 
     def _refused(self, stream: Stream, refusal: Refusal) -> None:
         """One stream waits; the link and the others go on."""
@@ -245,7 +246,7 @@ class Forwarder:
             self._refusals.go_on(stream.number)
 
     def _doubt_after_silence(self) -> None:
-        """A store that nobody called for a while may have been restored without a failed call to show for it."""
+        """Doubt the store after a while without calls: it may have been restored without a failed call."""
         last_s = max(self._trust.settled_s, self._link.last_success_s or 0.0)
         if not self._trust.is_doubted and self._clock.monotonic_s() - last_s > SILENCE_S:
             self._trust.doubt()

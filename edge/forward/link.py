@@ -154,8 +154,9 @@ class Trust:
     The store's log is one order, and a restore cuts it off at one place: while the witness stands under its id at its
     revision, every event before it stands.
 
-    - There is a witness only while every acknowledged event lies at or before it. An event that was found by reading, or
-      that an earlier try had written, may lie after it: then there is none until an append that began later succeeds.
+    - There is a witness only while every acknowledged event lies at or before it. An event that was found by reading,
+      or that an earlier try had written, may lie after it: then there is none until an append that began later
+      succeeds.
     - Nothing is appended between a doubt and its end, so that no append to a restored store becomes the witness.
     - The proof makes no stream verified. It keeps verified what was verified before the doubt.
     """

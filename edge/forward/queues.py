@@ -1,7 +1,7 @@
 """Two read heads fill the streams' entries in memory: the writer's live one, and one that reads the backlog.
 
-What does not fit into memory is not lost: the stream then lags, and the backlog head brings it later from the file. Whoever
-has something to do waits for its turn.
+What does not fit into memory is not lost: the stream then lags, and the backlog head brings it later from the file.
+Streams with work wait for a turn.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Queues:
             if not self._is_unreadable:
                 log.warning("backlog_not_read", problem=str(error))
             self._is_unreadable = True
-            # The disk passes by itself or not at all; nobody else waits for this task.
+            # The trouble of a disk ends by itself or never; no other task waits for this one.
             await asyncio.sleep(REREAD_S)
             return True
         if self._is_unreadable:
@@ -119,7 +119,8 @@ class Queues:
         for number, stream in going.items():
             stream.filled_to = max(stream.filled_to, page.scanned_to)
             if not stream.entries:
-                # Nothing of the stream is left up to here: it was damaged, or retention had it before the store went back.
+                # Nothing of the stream is left up to here: it was damaged, or retention had it before the store went
+                # back.
                 self._outbox.cursors.advance(number, position=stream.filled_to)
         return any(stream.filled_to > start[number] for number, stream in lagging.items())
 

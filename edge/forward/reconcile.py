@@ -1,4 +1,4 @@
-"""What events read back tell of a stream: whether it is still the one we knew, whose they are, what of ours landed. Pure."""
+"""Judges events that were read back: is the stream the known one, which are ours, what of ours has landed. Pure."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -63,9 +63,9 @@ class Marks:
     """Some of a stream's acknowledged events, oldest first.
 
     A store that was restored and then grew to exactly the acknowledged revision takes our next append. From then on the
-    newest acknowledged event stands, and older ones do not: the marks tell. The first one was compared; of the rest those
-    go first that stand close together for their age, since what a restore loses reaches back further than the moment of
-    the restore.
+    newest acknowledged event stands, and older ones do not: the marks tell. The first one was compared; of the rest
+    those go first that stand close together for their age, since what a restore loses reaches back further than the
+    moment of the restore.
     """
 
     def __init__(self) -> None:
@@ -99,8 +99,8 @@ class Kinship(Enum):
     # This file gave it its position.
     OURS = auto()
     # Our gateway id, but a run or position this file does not know: it was restored, lost its tail, or has a clone.
-    ESTRANGED = auto()
-    # Somebody else wrote into our stream.
+    UNKNOWN_RUN = auto()
+    # Another writer's event in our stream.
     FOREIGN = auto()
 
 
@@ -114,12 +114,12 @@ class Origin:
 
 
 def origin_of(event: RecordedEvent, *, gateway_id: str, is_known: Callable[[UUID, int], bool]) -> Origin:
-    """Find out whose an event is. Whatever cannot be read is somebody else's."""
+    """Return the origin of an event. One that cannot be read is foreign."""
     metadata = _object(event.metadata)
     run, position = _run(metadata.get("run")), _number(metadata.get("position"))
     if run is None or position is None or _object(event.data).get("gatewayId") != gateway_id:
         return Origin(kinship=Kinship.FOREIGN)
-    kinship = Kinship.OURS if is_known(run, position) else Kinship.ESTRANGED
+    kinship = Kinship.OURS if is_known(run, position) else Kinship.UNKNOWN_RUN
     return Origin(kinship=kinship, run=run, position=position)
 
 
@@ -164,9 +164,9 @@ class Landed:
     # The newest entry of ours among them; 0 = none.
     position: int = 0
     count: int = 0
-    # The first event of somebody else, and the first of our gateway id that this file does not know.
+    # The first foreign event, and the first of our gateway id from a run or position that this database does not know.
     foreign: RecordedEvent | None = None
-    estranged: tuple[RecordedEvent, Origin] | None = None
+    of_unknown_run: tuple[RecordedEvent, Origin] | None = None
 
     def add(self, event: RecordedEvent, origin: Origin) -> None:
         """Take in the next event."""
@@ -174,8 +174,8 @@ class Landed:
         if origin.kinship is Kinship.OURS and origin.position is not None:
             self.position = max(self.position, origin.position)
             self.count += 1
-        elif origin.kinship is Kinship.ESTRANGED:
-            self.estranged = self.estranged or (event, origin)
+        elif origin.kinship is Kinship.UNKNOWN_RUN:
+            self.of_unknown_run = self.of_unknown_run or (event, origin)
         else:
             self.foreign = self.foreign or event
 

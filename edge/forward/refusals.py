@@ -1,7 +1,8 @@
 """What the event store refuses: an event that is at fault is set aside, and a stream that is refused waits alone.
 
-It keeps its entries and is tried again slowly until it is taken. A stream is refused when the user lacks a right on it, or when each of its events that was tried is called wrong. If
-every stream waits so, that is one state of the event store, and one alarm instead of one for each stream.
+It keeps its entries and is tried again slowly until it is taken. A stream is refused when the user lacks a right on it,
+or when each of its events that was tried is called wrong. If every stream waits so, that is one state of the event
+store, and one alarm instead of one for each stream.
 """
 
 import asyncio
@@ -38,8 +39,8 @@ log = structlog.get_logger()
 REFUSED_BACKOFF = Backoff(first_s=10.0, longest_s=300.0)
 # One refusal may be a moment's: a right is just being written. The second one is told.
 TOLD_AFTER = 2
-# One stream may be refused for its name (a proxy's rule). Two of them with nothing taken in between: it is the store. In
-# each, several events were tried.
+# One stream may be refused for its name (a proxy's rule). Two of them with nothing taken in between: it is the store.
+# In each, several events were tried.
 STREAMS_REFUSED_MIN = 2
 # No stream ever has so many events, so an append after this revision is never written. The server judges the events
 # before it compares the revision: the answer tells whether it would have taken them.
@@ -112,7 +113,7 @@ class Refusals:
         self._is_overall_said = False
 
     def begin(self) -> None:
-        """Look at what earlier runs said of streams: one that was refused may have nothing to send, or be parked no more."""
+        """Check the alarms of earlier runs: a refused stream may have nothing to send now, or be parked no more."""
         self._clear_parked()
         names = {
             alarm.identity.stream for alarm in self._outbox.alarms if alarm.identity.alarm == AlarmKind.STREAM_REFUSED
@@ -326,7 +327,7 @@ async def _set_aside(stream: Stream, entry: Entry, error: EventStoreError) -> No
 
 
 def others_to_try(entries: Sequence[Entry]) -> list[Entry]:
-    """Choose from what follows the first entry a few that may pass where the first does not: near ones, far ones, the last.
+    """Choose a few entries after the first that may pass where it does not: near ones, far ones, the last.
 
     Farther apart each time: a run of a thousand bad events is seen through with ten tries.
     """

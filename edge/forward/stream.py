@@ -94,7 +94,7 @@ class Shared:
     room: Room
     # The last position of the runs before this one: only entries up to here can have landed without us knowing.
     first_position: int
-    # Called with each stream's first event of somebody else, to raise an alarm.
+    # Called with each stream's first foreign event, to raise an alarm.
     on_foreign: Callable[[str, RecordedEvent], None]
     # Called when a stream shows that the event store was restored, and no other stream had shown it before.
     on_restored: Callable[[], None]
@@ -231,7 +231,7 @@ class Stream:
         self.shared.room.changed.set()
 
     def ask_for_backlog(self) -> None:
-        """Have the backlog head look at the stream if it lags. At start, too, when nothing else may happen for hours."""
+        """Have the backlog head read the stream if it lags; also at start, when nothing else may happen for hours."""
         if self.lags:
             self.shared.room.behind.add(self.number)
             self.shared.room.changed.set()
@@ -292,7 +292,7 @@ class Stream:
         return 0
 
     async def park(self, error: StreamDeleted) -> None:
-        """Never re-create what somebody deleted for ever; the entries stay until an operator decides."""
+        """Never re-create a stream with a tombstone; the entries stay until an operator decides."""
         log.error("stream_parked", stream=self.name, error=str(error))
         message = f"{self.name} was deleted in the event store; its events are kept here until somebody decides"
         alarm = AlarmIdentity(alarm=AlarmKind.STREAM_PARKED, stream=self.name)

@@ -1,4 +1,4 @@
-"""Brings what this file believes of a stream and what the event store holds together (DESIGN "Exactly once, precisely").
+"""Compares the cursor of a stream with the event store, and moves it (DESIGN "Exactly once, precisely").
 
 Done for each stream when a run first uses it, after each loss of the link, and after each refusal or unknown outcome.
 """
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 # Events of one read. A reconcile after a lost answer reads one batch; reading is slow in the client (5,000 events/s).
 PAGE_EVENTS = 200
-# A stranger is mended by a person, and comes back within minutes where it is not.
+# A person removes another writer; one that stays comes back within minutes.
 FOREIGN_QUIET_S = 3600.0
 
 OUTBOX_CLONED = AlarmIdentity(alarm=AlarmKind.OUTBOX_CLONED)
@@ -64,7 +64,7 @@ async def _origin(stream: Stream, event: RecordedEvent) -> Origin:
         return origin
     entry = await stream.shared.outbox.find_entry(origin.position)
     if entry is not None and (entry.stream, entry.event_id) != (stream.number, event.event_id):
-        # Somebody's tool copied an event with its metadata: taking its position for ours would lose what is pending.
+        # A tool copied an event with its metadata: taking its position for ours would lose what is pending.
         return Origin(kinship=Kinship.FOREIGN)
     return origin
 
@@ -91,7 +91,7 @@ async def _adopt(stream: Stream) -> None:
 
 
 async def _newest_known_position(stream: Stream, *, before: int) -> int:
-    """Read backward to the newest event of ours. Ends at the latest where the lost life began."""
+    """Read backward to the newest event of ours. Ends at the latest where the lost runs began."""
     async for event in _read_to_start(stream, from_revision=before - 1):
         position = await _position_of_ours(stream, event)
         if position is not None:
@@ -183,12 +183,12 @@ async def _take_over(stream: Stream, landed: Landed) -> None:
     shared = stream.shared
     if landed.foreign is not None:
         shared.on_foreign(stream.name, landed.foreign)
-    if landed.estranged is None:
+    if landed.of_unknown_run is None:
         _acknowledge(stream, landed)
         return
-    event, origin = landed.estranged
-    assert origin.run is not None, "an estranged event tells its run"
-    assert origin.position is not None, "an estranged event tells its position"
+    event, origin = landed.of_unknown_run
+    assert origin.run is not None, "an event of an unknown run has one"
+    assert origin.position is not None, "an event of an unknown run has a position"
     if stream.is_tail_seen:
         clone = OutboxCloneDetected(
             stream=stream.name,
@@ -199,7 +199,9 @@ async def _take_over(stream: Stream, landed: Landed) -> None:
         )
         message = "another daemon with a copy of this database forwards, too; nothing more is forwarded from here"
         await shared.outbox.record(shared.author.control(clone), shared.author.alarm_raised(OUTBOX_CLONED, message))
-        raise CloneDetected(f"{stream.name} has events of another life of this gateway, from revision {event.revision}")
+        raise CloneDetected(
+            f"{stream.name} has events of ours that this database does not know, from revision {event.revision}"
+        )
     log.error("outbox_restored", stream=stream.name, revision=landed.revision, run=str(origin.run))
     restored = OutboxRestored(
         stream=stream.name,
@@ -336,14 +338,14 @@ def _move(cursors: Cursors, stream: Stream, landed: Landed) -> None:
         cursors.witness = None
 
 
-class Strangers:
+class ForeignWriterAlarms:
     """The alarms about others that write into our streams, at first as earlier runs left them."""
 
     def __init__(self, outbox: Outbox, author: Author) -> None:
         self._outbox = outbox
         self._author = author
         now_s = author.clock.monotonic_s()
-        # Stream -> when an event of somebody else was last found in it, or this run began.
+        # Stream -> when a foreign event was last found in it, or this run began.
         self._foreign_s = {
             alarm.identity.stream: now_s
             for alarm in outbox.alarms
@@ -353,7 +355,7 @@ class Strangers:
         self._was_cloned = OUTBOX_CLONED in outbox.alarms
 
     def found(self, stream: str, event: RecordedEvent) -> None:
-        """Note that somebody else writes into our stream: safe, but it costs a read each time."""
+        """Note that another writer writes into our stream: safe, but it costs a read each time."""
         if stream not in self._foreign_s:
             log.error("foreign_event_found", stream=stream, revision=event.revision, type=event.type)
         message = f"{stream} holds events that this gateway did not write, the first at revision {event.revision}"

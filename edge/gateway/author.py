@@ -1,4 +1,4 @@
-"""The author of a run: who this gateway is in everything that it writes."""
+"""The author of a run: the identity of this gateway in all its events."""
 
 import os
 from collections.abc import Iterator

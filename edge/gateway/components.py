@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class _StopRequested(Exception):  # noqa: N818 - a request, not an error
-    """Somebody asked the gateway to stop."""
+    """The gateway was asked to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,8 @@ class Component:
 class Gateway:
     """Everything that runs, open and put together.
 
-    The outbox's writer is the parent of everything else: it starts first and ends last, so that the stop itself is on disk.
+    The outbox's writer is the parent of everything else: it starts first and ends last, so that the stop itself is on
+    disk.
     """
 
     settings: Settings
@@ -69,7 +70,7 @@ class Gateway:
         self._log_what_stands()
         async with asyncio.TaskGroup() as parent:
             writer = parent.create_task(self.outbox.run(), name="writer")
-            # First in the queue, so first on disk; a disk that takes nothing must not keep anybody from stopping.
+            # First in the queue, so first on disk; a disk that takes nothing must not delay the stop.
             for draft in first_events(self.settings, self.author, self.outbox):
                 self.outbox.offer(draft)
             try:
@@ -81,7 +82,7 @@ class Gateway:
         log.info("gateway_stopped")
 
     def _log_what_stands(self) -> None:
-        """Say what earlier runs left open: each was logged when it happened, which may be long ago."""
+        """Log the alarms and lost devices of earlier runs: their own log lines may be old."""
         alarms = alarm_statuses(self.outbox.alarms)
         if alarms:
             log.warning("alarms_open", count=len(alarms), oldest=alarms[0].message, since=alarms[0].raised_at)

@@ -47,8 +47,9 @@ async def open_gateway(
     clock = SystemClock()
     author = make_author(settings, clock)
     async with AsyncExitStack() as stack:
-        # Two channels: a client that reconnects after a failed append ends its subscriptions without a word. Opened before
-        # the outbox and so closed after it: a client may take seconds to let go of a dead link, and a stop has five.
+        # Two channels: a client that reconnects after a failed append ends its subscriptions without a word. Opened
+        # before the outbox and so closed after it: a client may take seconds to let go of a dead link, and a stop has
+        # five.
         appends, updates = [
             await stack.enter_async_context(open_event_store(settings.event_store, credential=credential))
             for _ in range(2)

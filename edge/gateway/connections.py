@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 @dataclass(kw_only=True)
 class _Line:
-    """A connection that is there. Without a collector nothing is behind it."""
+    """A connection of the gateway. Without a collector it has no device."""
 
     settings: ConnectionSettings
     collector: Collector | None
@@ -49,7 +49,7 @@ class Connections:
 
     - Each connection has at most one task, and no two tasks ever hold one wire.
     - A connection leaves the fleet after its collector has ended and told everything.
-    - The fleet changes with the commit that says so. Whoever looks at it within a transaction sees it whole.
+    - The fleet changes with the commit that says so. A task that looks at it within a transaction sees it whole.
     - An exchange that fails leaves all as it was, and running.
     """
 
@@ -85,7 +85,7 @@ class Connections:
             self._lines[line.settings.id] = line
 
     async def run(self) -> None:
-        """Collect on all connections, for ever."""
+        """Collect on all connections, without end."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._begin_missing()
@@ -190,7 +190,7 @@ class Connections:
         self._lines.update({line.settings.id: line for line in lines})
 
     def _begin_missing(self) -> None:
-        """Begin to collect where nobody does. When the gateway stops, nobody does any more."""
+        """Start a collector for each connection without one. When the gateway stops, none is started."""
         if self._tasks is None:
             return
         for connection_id, line in self._lines.items():
@@ -209,7 +209,7 @@ class Connections:
     async def _made(self, connections: Sequence[ConnectionSettings], reader: Reader) -> list[_Line]:
         """Make what collects on connections; nothing is opened yet."""
         drivers = {item.id: make_driver(item, self._context) for item in connections if item.is_used}
-        # Who is asked has nothing to send again.
+        # A polled device sends nothing again.
         has_senders = any(not isinstance(driver, PolledDriver) for driver in drivers.values())
         accepted = await newest_keyed(reader, count_max=KEYS_MAX) if has_senders else []
         return [
@@ -237,7 +237,7 @@ class Connections:
 def make_driver(connection: ConnectionSettings, context: DriverContext) -> Driver:
     """Make a connection's driver. Raises DriverMisconfigured, naming the connection.
 
-    A driver that breaks meanwhile costs its own connection only: nobody may be there to remove it from the site file.
+    A driver that breaks meanwhile costs its own connection only: there may be no person to edit the site file.
     """
     try:
         with driver_call():

@@ -1,4 +1,4 @@
-"""What a run says of itself before its first sample, and what it clears of earlier runs."""
+"""The events of a run before its first sample, and the alarms of earlier runs that it clears."""
 
 import platform
 import sqlite3

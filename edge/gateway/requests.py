@@ -1,4 +1,4 @@
-"""What the control socket may ask of the running gateway, and set going in it."""
+"""Requests of the control socket to the running gateway."""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -13,7 +13,7 @@ from edge.domain.event import Json
 from edge.gateway.components import Gateway
 from edge.operate.status import GatewayStatus, alarm_statuses, json_pieces
 
-# What a device is given when nobody says how long: its line may have others to ask first.
+# The time-out of a read by default: the line of a device may have others to ask first.
 READ_TIMEOUT_S = 15.0
 
 

@@ -117,10 +117,10 @@ def _claiming(world: World, hostile: list[NewEvent], claims: list[bool]) -> list
 
 
 def _is_no_clone(event: NewEvent) -> bool:
-    """What says credibly that it comes from another life of this gateway parks forwarding, and should."""
+    """An event that credibly comes from an unknown run of this gateway parks forwarding, and should."""
     recorded = RecordedEvent(event_id=RUN, type="T", data=event.data, metadata=event.metadata, stream="s-1", revision=0)
     found = origin_of(recorded, gateway_id=GATEWAY, is_known=lambda run, position: run == RUN and position <= 9)
-    return found.kinship is not Kinship.ESTRANGED
+    return found.kinship is not Kinship.UNKNOWN_RUN
 
 
 @settings(max_examples=30, deadline=None)

@@ -58,7 +58,7 @@ def test_the_tail_is_adopted_and_the_newest_position_of_ours_is_what_landed(seen
     assert (landed.revision, landed.event_id) == (len(seen) - 1, UUID(int=len(seen) + 99))
     assert (landed.position, landed.count) == (max(ours, default=0), len(ours))
     assert (landed.foreign is None) == all(kinship is not Kinship.FOREIGN for kinship, _ in seen)
-    assert (landed.estranged is None) == all(kinship is not Kinship.ESTRANGED for kinship, _ in seen)
+    assert (landed.of_unknown_run is None) == all(kinship is not Kinship.UNKNOWN_RUN for kinship, _ in seen)
 
 
 def origin(data: object, metadata: object) -> Kinship:
@@ -73,8 +73,8 @@ OURS = {"gatewayId": "north-1"}
 
 def test_an_event_is_ours_by_gateway_run_and_position() -> None:
     assert origin(OURS, {"run": str(RUN), "position": 10}) is Kinship.OURS
-    assert origin(OURS, {"run": str(RUN), "position": 11}) is Kinship.ESTRANGED
-    assert origin(OURS, {"run": str(UUID(int=2)), "position": 1}) is Kinship.ESTRANGED
+    assert origin(OURS, {"run": str(RUN), "position": 11}) is Kinship.UNKNOWN_RUN
+    assert origin(OURS, {"run": str(UUID(int=2)), "position": 1}) is Kinship.UNKNOWN_RUN
     assert origin({"gatewayId": "south-1"}, {"run": str(RUN), "position": 1}) is Kinship.FOREIGN
 
 
