@@ -37,8 +37,14 @@ class Wish:
 
     async def granted(self, timeout_s: float) -> None:
         """Wait until the device has the value. Raises WriteFailed, or TimeoutError when the time is over."""
-        async with asyncio.timeout(timeout_s):
-            failure = await self._answer
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._answer
+        except TimeoutError:
+            # The answer may have come in the same moment.
+            if self.is_given_up:
+                raise
+        failure = self._answer.result()
         if failure is not None:
             raise failure
 

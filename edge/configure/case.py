@@ -42,7 +42,9 @@ from edge.storage.configurations import (
     add_answer,
     add_pending,
     append_history,
+    find_missing,
     find_outcome,
+    find_version,
     find_versions,
     load_pending,
     remove_old_answers,
@@ -231,18 +233,29 @@ class Case:
             self._applied = update
             decision = await self._apply(decision, decision.configuration)
         async with answers.outbox.transaction() as transaction:
+            known = await find_versions(transaction, self.device_id)
             # Devices leave and come with commits, so none does within this one.
-            if answers.fleet.device(self.device_id) is not device:
-                # It left while it was asked, or has other limits now.
-                decision = self._decided(update, await find_versions(transaction, self.device_id))
-            await self._finish(transaction, decision, update)
+            is_other = answers.fleet.device(self.device_id) is not device
+            if is_other or await self._is_passed(transaction, update, known):
+                # It left while it was asked, or has other limits or a later version now.
+                decision = self._decided(update, known)
+            await self._finish(transaction, decision, update, known)
         self._applied = None
 
     def _decided(self, update: Update, known: DeviceVersions) -> Decision:
         if self._answers.fleet.device(self.device_id) is None:
             return reject_unknown_device(update)
         (decision,) = self._judged([update], known, is_final=True).decisions
-        return decision
+        # It was valid when it was read.
+        return overtaken(decision, known)
+
+    async def _is_passed(self, transaction: OutboxTransaction, update: Update, known: DeviceVersions) -> bool:
+        """Whether a later version was applied by somebody else who runs as this gateway: the status stream told."""
+        if known.stale <= update.config_version:
+            return False
+        missing = await find_missing(transaction, self.device_id)
+        applied = await find_version(transaction, self.device_id) if missing is None else missing.version
+        return applied > update.config_version
 
     async def _apply(self, decision: Decision, configuration: EffectiveConfiguration) -> Decision:
         try:
@@ -251,10 +264,11 @@ class Case:
             return failed(decision, error.mistakes)
         return decision
 
-    async def _finish(self, transaction: OutboxTransaction, decision: Decision, update: Update) -> None:
+    async def _finish(
+        self, transaction: OutboxTransaction, decision: Decision, update: Update, known: DeviceVersions
+    ) -> None:
         if await find_outcome(transaction, update.event_id) is None:
             await self._answers.write(transaction, decision)
-            known = await find_versions(transaction, self.device_id)
             now_known = raised(known, decision.outcome, update.config_version)
             if now_known != known:
                 await save_versions(transaction, self.device_id, now_known)

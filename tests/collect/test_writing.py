@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from edge.collect.wishes import WISHES_MAX
+from edge.collect.wishes import WISHES_MAX, Wish
 from edge.domain.configuration import WriteFailed
 from edge.domain.driver import ConnectionLost, DeviceUnreachable, DriverMisconfigured, MalformedResponse, ValueRefused
 from edge.domain.event import EventType
 from fakes.collect_run import Work, collect
 from fakes.collect_site import connection, device
 from fakes.scripted_driver import ScriptedPolledDriver, ScriptedPushedDriver, WritableDriver, good
+from fakes.virtual_time import run_virtual
 
 LINE = connection(device("a"), device("b"))
 
@@ -103,14 +104,16 @@ def test_one_who_wishes_learns_what_went_wrong_and_whether_the_device_was_told(
     assert driver.opened == (2 if isinstance(error, ConnectionLost) else 1)
 
 
-def test_a_bug_in_a_write_is_told_as_one_in_a_poll_and_costs_nothing_else() -> None:
+@pytest.mark.parametrize("bug", [ZeroDivisionError("odd"), SystemExit("odd"), asyncio.CancelledError("odd")])
+def test_a_bug_in_a_write_is_told_as_one_in_a_poll_and_costs_nothing_else(bug: BaseException) -> None:
     driver = WritableDriver()
-    driver.write_errors = [ZeroDivisionError("odd")]
+    driver.write_errors = [bug]
 
     async def story(work: Work) -> None:
         await asyncio.sleep(5)
         failed = await failure(work)
-        assert (str(failed), failed.may_have_arrived) == ("ZeroDivisionError: odd", True)
+        assert str(failed).startswith(type(bug).__name__)
+        assert failed.may_have_arrived
         await asyncio.sleep(5)
 
     work = collect((LINE, driver), story=story)
@@ -236,3 +239,14 @@ def test_a_disabled_device_is_written_nothing() -> None:
 
     collect((connection(device("a", enabled=False), device("b")), driver), story=story)
     assert driver.writes_begun == []
+
+
+@pytest.mark.parametrize("failure", [None, WriteFailed("400 to 1200 only", may_have_arrived=False)])
+def test_an_answer_that_comes_in_the_moment_in_which_the_time_is_over_counts(failure: WriteFailed | None) -> None:
+    async def main() -> None:
+        wish = Wish("a", "target", 900.0)
+        asyncio.get_running_loop().call_later(1.0, wish.answer, failure)
+        [outcome] = await asyncio.gather(wish.granted(1.0), return_exceptions=True)
+        assert outcome is failure
+
+    run_virtual(main)

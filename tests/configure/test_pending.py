@@ -117,6 +117,34 @@ def test_an_update_whose_answer_stands_on_the_status_stream_meanwhile_is_not_ans
     run_virtual(main)
 
 
+def test_an_update_does_not_undo_a_later_one_that_a_copy_of_this_gateway_applied_meanwhile(world: World) -> None:
+    async def main() -> None:
+        async with world.started() as gateway:
+            slow(gateway, 600.0)
+            async with following(gateway):
+                for version in (1, 2):
+                    world.ask(version, {"pollIntervalS": 4 + version})
+                    await asyncio.sleep(1)
+                world.store.go_down()
+                await asyncio.sleep(1)
+                event_id = world.ask(5, {"pollIntervalS": 7})
+                given = {
+                    "gatewayId": "north-1",
+                    "updateEventId": str(event_id),
+                    "deviceId": "bench",
+                    "configVersion": 5,
+                }
+                event_type = EventType.DEVICE_CONFIGURATION_APPLIED
+                answer = update_event(given, event_id=answer_event_id(event_id), event_type=event_type)
+                world.publish(answer, stream=STATUS_STREAM)
+                world.store.restart()
+                await asyncio.sleep(3000)
+                assert await gateway.answers() == [("bench", 1, "superseded"), ("bench", 2, "superseded")]
+                assert gateway.fleet.in_force["bench"].version == 5
+
+    run_virtual(main)
+
+
 def case_tasks() -> int:
     return sum(task.get_name().startswith("case of") for task in asyncio.all_tasks())
 

@@ -109,6 +109,27 @@ def test_an_update_that_was_being_applied_at_a_kill_is_superseded_by_what_was_de
     run_virtual(main)
 
 
+def test_an_update_whose_device_is_another_when_it_is_applied_is_superseded_by_what_was_decided_after_it(
+    world: World,
+) -> None:
+    async def main() -> None:
+        async with world.started() as gateway:
+            slow(gateway, 60.0)
+            async with following(gateway):
+                for version in (1, 2, 3):
+                    world.ask(version, {"pollIntervalS": 4 + version}, basedOn=version - 1)
+                    await asyncio.sleep(1)
+                gateway.fleet.exchange("bench", make_device("bench", name="Bench 4"))
+                await asyncio.sleep(600)
+                assert await gateway.answers() == [
+                    ("bench", 2, "superseded"),
+                    ("bench", 1, "superseded"),
+                    ("bench", 3, "applied"),
+                ]
+
+    run_virtual(main)
+
+
 UNREACHABLE = Mistake(path="", code=Code.DEVICE_UNREACHABLE, message="bench does not answer")
 
 
