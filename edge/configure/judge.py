@@ -310,7 +310,7 @@ class _Examination:
         return None
 
     def _is_within(self, number: float, row: Settable, limits: Limits, path: str) -> bool:
-        # As DeviceDescribed says them: whoever keeps to that is right.
+        # As DeviceDescribed says them: a producer that keeps to that is right.
         minimum, maximum = significant(row.lowest(limits, self._device)), significant(limits.maximum)
         text = _number_text(number)
         if number < minimum:

@@ -1,7 +1,8 @@
 """How a frozen class is written as JSON: its annotations say it, and the published contract is made of them. Pure.
 
 A field is named in camelCase. Where its default is None, it is left out while it is None; every other field is always
-written, also as null. Within `Annotated`, a text describes a field or a type, and the marks below say what a type cannot.
+written, also as null. Within `Annotated`, a text describes a field or a type, and the marks below say what a type
+cannot.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """What an update can set: one table, which validation, description, comparison, editing and the contract go by.
 
-A new key is a row of `SETTABLES`, a field of `DeviceConfiguration` or `PointConfiguration`, and the code that acts by it.
-The site file's keys, the limits below `remote`, the command line and the published schemas follow from the table.
+A new key is a row of `SETTABLES`, a field of `DeviceConfiguration` or `PointConfiguration`, and the code that acts by
+it. The site file's keys, the limits below `remote`, the command line and the published schemas follow from the table.
 """
 
 import math

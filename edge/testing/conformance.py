@@ -1,4 +1,4 @@
-"""What every driver must do, as tests that a class of one's own inherits: the part that is the same for all. Public API.
+"""What every driver must do, as tests that a class of one's own inherits: the part that all drivers share. Public API.
 
     class TestThermometers(PolledDriverConformance):
         kind = KIND
@@ -6,8 +6,8 @@
         def connection(self) -> ConnectionSettings:
             return connection_from(SITE, kind=KIND)
 
-What the devices do (answer, fall silent, talk rubbish) the class says with its other methods. A test that needs one which
-is not there is skipped, and says which. pytest finds the tests by itself, without a plugin and without a loop.
+What the devices do (answer, fall silent, talk rubbish) the class says with its other methods. A test that needs one
+which is not there is skipped, and says which. pytest finds the tests by itself, without a plugin and without a loop.
 `edge.testing.polled`, `edge.testing.writing` and `edge.testing.pushed` have the classes.
 """
 

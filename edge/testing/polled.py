@@ -90,7 +90,8 @@ class PolledDriverConformance(DriverConformance):
                 await self.proved(driver, first)
                 await self.cut()
                 for _ in range(RECOVERY_CALLS_MAX):
-                    # A device that cannot be heard through a dead transport is unreachable, until the collector doubts it.
+                    # A device that cannot be heard through a dead transport is unreachable, until the collector doubts
+                    # it.
                     must(not isinstance(await failure(driver, first), MalformedResponse), "nothing was there to answer")
         await self.opened_in_vain(driver)
         await self.mend()

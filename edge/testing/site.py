@@ -31,8 +31,8 @@ _NO_READINGS: Mapping[tuple[str, str], LatestReading] = MappingProxyType({})
 def settings_from(text: str, *, kind: DriverKind | None = None, profiles: Path | None = None) -> Settings:
     """Read a site file's text as the daemon would. Raises ConfigurationInvalid, with every mistake.
 
-    The tables [site] and [event_store] may be left out. `kind` is a driver that need not be installed, `profiles` a folder
-    of profiles that none need bring.
+    The tables [site] and [event_store] may be left out. `kind` is a driver that need not be installed, `profiles` a
+    folder of profiles that none need bring.
     """
     with _reader(text, kind, profiles) as reader:
         return reader.read()

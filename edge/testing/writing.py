@@ -31,7 +31,7 @@ class Writable:
 
 
 class WritingDriverConformance(PolledDriverConformance):
-    """The claims about a polled driver that writes as well; `edge.testing.conformance` says how a class inherits them."""
+    """The claims about a polled driver that also writes; `edge.testing.conformance` says how a class inherits them."""
 
     def writable(self) -> Writable:
         """Return a point that can be written. `truth` says nothing of it."""
