@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from edge.contract.configuration import UpdateToRead
+from edge.contract.configuration import CORRELATION_ID_LENGTH_MAX, UpdateToRead
 from edge.contract.model import INTEGER_MAX
 from edge.domain.clock import unix_ms_of
 from edge.domain.configuration import Code, Mistake
@@ -20,8 +20,6 @@ from edge.domain.identifier import IDENTIFIER_LENGTH_MAX
 UPDATE_BYTES_MAX = 64 * 1024
 # A configuration is three deep; what is deeper is not one, and would only cost our stack.
 DEPTH_MAX = 16
-# Ids of traces are short; a longer one would make the answer larger than the question.
-CORRELATION_ID_LENGTH_MAX = 256
 
 CODES = {
     JsonFlaw.NOT_JSON: Code.NOT_JSON,

@@ -7,6 +7,9 @@ from pydantic import ConfigDict, Field, create_model
 from edge.contract.model import Boolean, Count, ForeignTimestamp, Identifier, Integer, Model, Number
 from edge.domain.settable import Part, settables
 
+# Ids of traces are short; a longer one would make the answer larger than the question.
+CORRELATION_ID_LENGTH_MAX = 256
+
 
 class AlarmLimits(Model):
     """Reserved: comes with a later version; an update that has it is rejected as not_supported."""

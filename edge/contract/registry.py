@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, JsonValue, RootModel, create_model
 
-from edge.contract.configuration import DeviceConfigurationUpdated
+from edge.contract.configuration import CORRELATION_ID_LENGTH_MAX, DeviceConfigurationUpdated
 from edge.contract.model import Model, model_of
 from edge.contract.schema import schema_of
 from edge.domain import description, facts
@@ -33,7 +33,9 @@ class UpdateMetadata(Model):
 
     schema_version: Literal[1] = Field(default=1, description="Of the update's data. Absent = 1.")
     correlation_id: str | None = Field(
-        default=None, alias="$correlationId", description="Copied into the metadata of the answer."
+        default=None,
+        alias="$correlationId",
+        description=f"Copied into the answer's metadata, if it has at most {CORRELATION_ID_LENGTH_MAX} characters.",
     )
 
 

@@ -44,7 +44,8 @@ class Metadata:
     config_version: Annotated[
         Whole | None,
         "Events about one device: version of the update in force; 0 = the site file alone. The settings are those of the"
-        " device's last DeviceDescribed with this version and a smaller position.",
+        " device's last DeviceDescribed with this version and a smaller position. On an answer, the update's own; not there"
+        " on DeviceRetired, nor where the event is about a stream.",
     ] = None
     causation_id: Annotated[
         UUID | None, JsonName("$causationId"), "The DeviceConfigurationUpdated in force, or the one answered."

@@ -19,6 +19,7 @@ import pytest
 
 from edge.contract.published import FOLDER
 from edge.contract.registry import schemas
+from edge.domain.author import Reference
 from edge.domain.clock import ClockState
 from edge.domain.driver import DeviceUnreachable
 from edge.domain.event import EventType, NewEvent
@@ -61,7 +62,7 @@ async def dropped_range(site: Telling) -> None:
             first_measured_at="2026-11-23T10:00:10.010Z",
             last_measured_at="2026-11-23T10:00:30.010Z",
         )
-        await gateway.outbox.record(gateway.author.control(dropped))
+        await gateway.outbox.record(gateway.author.control(dropped, reference=Reference(config_version=0)))
         await asyncio.sleep(POLL_S)
 
     await site.live(6, declare)
@@ -254,6 +255,15 @@ def test_every_event_of_a_story_keeps_its_schema(name: str) -> None:
         jsonschema.Draft202012Validator(published[f"{line['type']}.v1.json"]).validate(line["data"])
         if line["type"] != EventType.DEVICE_CONFIGURATION_UPDATED:
             jsonschema.Draft202012Validator(published["Metadata.v1.json"]).validate(line["metadata"])
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_what_is_about_one_device_tells_its_version_but_for_its_end_and_what_is_about_a_stream(name: str) -> None:
+    for line in recorded(name):
+        about = line["data"]
+        is_about_one = "deviceId" in about and "stream" not in about and line["type"] != EventType.DEVICE_RETIRED
+        is_written_by_others = line["type"] == EventType.DEVICE_CONFIGURATION_UPDATED
+        assert ("configVersion" in line["metadata"]) == (is_about_one and not is_written_by_others)
 
 
 def described(lines: list[Line], reading: Line) -> Line:
