@@ -239,11 +239,14 @@ _OTHER_MEASURES = frozenset(
         "code",
         "count",
         "counter",
+        "direction",
         "duration",
         "error",
         "factor",
         "fault",
         "flag",
+        "flow",
+        "fraction",
         "harmonics",
         "imbalance",
         "index",
@@ -260,6 +263,7 @@ _OTHER_MEASURES = frozenset(
         "time",
         "trend",
         "unbalance",
+        "unit",
     ]
 )
 

@@ -73,6 +73,11 @@ def test_there_is_no_way_from_metres_to_degrees() -> None:
         "air_temperature_status",
         "current_thd_l2",
         "water_level_percent",
+        "volume_flow",
+        "mass_flow_supply",
+        "current_direction",
+        "mass_fraction",
+        "distance_unit",
     ],
 )
 def test_a_point_whose_id_names_another_measure_has_no_quantity_by_its_id(point_id: str) -> None:
