@@ -49,7 +49,7 @@ class Adoption:
         self._registrar = registrar
         self._find_device = find_device
         self._join = join
-        # Adoptions that did not come to disk; tried again, because a driver reports each name once.
+        # Names that are not dealt with yet; kept, because a driver reports each name once.
         self._postponed: list[tuple[str, str]] = []
         # (group, name) -> why it is no device.
         self._refused: dict[tuple[str, str], str] = {}
@@ -61,9 +61,19 @@ class Adoption:
         """
         with _never_raising():
             appeared = [_newcomer(group, name) for group, name in self._driver.appeared()]
-        wanted, self._postponed = [*self._postponed, *appeared], []
-        for group_id, name in dict.fromkeys(wanted):
-            await self._take_on(group_id, name)
+        # A name leaves when it was dealt with: a collector that is cancelled meanwhile may run again.
+        self._postponed = list(dict.fromkeys([*self._postponed, *appeared]))
+        for item in tuple(self._postponed):
+            try:
+                await self._take_on(*item)
+            except CommitFailed as error:
+                _log.warning("adoption_postponed", connection_id=self._connection_id, name=item[1], error=str(error))
+                continue
+            except DriverFault:
+                self._postponed.remove(item)
+                raise
+            self._postponed.remove(item)
+        del self._postponed[REFUSED_MAX:]
 
     @property
     def is_postponed(self) -> bool:
@@ -77,15 +87,8 @@ class Adoption:
         if name in group.names:
             return
         reason = refusal(group, name, is_taken=lambda device_id: self._find_device(device_id) is not None)
-        if reason is None:
-            try:
-                if not await self._registrar.adopt(self._connection_id, group, name):
-                    reason = f"the id {member(group, name).id} is taken"
-            except CommitFailed as error:
-                _log.warning("adoption_postponed", connection_id=self._connection_id, name=name, error=str(error))
-                if len(self._postponed) < REFUSED_MAX:
-                    self._postponed.append((group_id, name))
-                return
+        if reason is None and not await self._registrar.adopt(self._connection_id, group, name):
+            reason = f"the id {member(group, name).id} is taken"
         if reason is not None:
             self._refuse(group_id, name, reason)
             return

@@ -58,6 +58,32 @@ def test_after_an_exchange_that_cannot_be_made_what_was_adopted_is_still_remembe
     run((RADIO, driver), story=story)
 
 
+def test_names_that_are_being_adopted_when_a_stop_is_given_up_are_adopted_after_it(run: Run) -> None:
+    driver = ScriptedGroupDriver()
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(1)
+
+        def take_nobody_on(sql: str) -> None:
+            if "adopted" in sql:
+                raise disk_error(sqlite3.SQLITE_IOERR)
+
+        stage.disk.before = take_nobody_on
+        driver.appearing = [(group(), "Left"), (group(), "Right")]
+        driver.arrivals.put_nowait([])
+        await asyncio.sleep(5)
+        stopping = asyncio.create_task(stage.connections.stop("radio"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        stage.disk.before = ignore
+        await asyncio.sleep(5)
+        assert [device.id for device in driver.adopted] == ["radio-left", "radio-right"]
+
+    run((RADIO, driver), story=story)
+
+
 @pytest.mark.parametrize("started", [LINE, connection(device("b"), connection_id="new")])
 def test_what_is_there_already_is_not_started_and_nothing_is_disturbed(run: Run, started: ConnectionSettings) -> None:
     driver, other = ScriptedPolledDriver(), ScriptedPolledDriver()
