@@ -285,7 +285,7 @@ class _Examination:
             return site_value
         permission = place.remote.get(row.attribute)
         if permission is None:
-            self._add(path, Code.NOT_PERMITTED, f"{path} may not be set from far at this device")
+            self._add(path, Code.NOT_PERMITTED, f"{path} may not be set remotely at this device")
             return site_value
         is_allowed = permission is True or self._is_within(desired, row, permission, path)
         return desired if is_allowed else site_value

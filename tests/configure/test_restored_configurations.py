@@ -269,7 +269,7 @@ def test_what_is_restored_is_held_against_the_site_file_as_it_is_now(world: Worl
             in_force = gateway.fleet.in_force["bench"]
             assert (in_force.version, in_force.enabled, in_force.poll_interval_s) == (3, False, 10.0)
             [message] = await alarms(gateway)
-            assert "pollIntervalS may not be set from far" in message
+            assert "pollIntervalS may not be set remotely" in message
 
     run_virtual(main)
 

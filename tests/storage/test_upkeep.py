@@ -1,4 +1,5 @@
 import asyncio
+import inspect
 import re
 from pathlib import Path
 from uuid import uuid4
@@ -183,7 +184,7 @@ def test_only_the_owner_of_deletion_deletes_entries() -> None:
 
 @pytest.mark.parametrize("owner", [Retention, Writer])
 def test_what_a_class_says_of_itself_is_held_by_a_test(owner: type) -> None:
-    said = re.split(r"^    - ", owner.__doc__ or "", flags=re.MULTILINE)[1:]
+    said = re.split(r"^- ", inspect.getdoc(owner) or "", flags=re.MULTILINE)[1:]
     tests = "".join(file.read_text("utf-8") for file in Path(__file__).parent.glob("test_*.py"))
     assert said
     for fact in said:
