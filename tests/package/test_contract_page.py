@@ -212,6 +212,31 @@ def test_the_read_model_has_no_gap_and_no_double_however_it_and_the_others_are_k
 
 
 @pytest.mark.system
+def test_a_restored_store_is_noticed_though_the_newest_event_stands_where_it_stood(house: House) -> None:
+    def told(stream: str) -> NewEvent:
+        event = NewEvent(type="DeviceRetired", data=b'{"gatewayId":"g","deviceId":"d"}', metadata=b"{}")
+        with EventStoreDBClient(house.uri) as client:
+            client.append_to_stream(stream, current_version=StreamState.NO_STREAM, events=[event])
+        return event
+
+    site = house.site
+    told("gateway-a")
+    newest = told("gateway-b")
+    house.read()
+    site.wait_until(lambda: house.seen() == 2, "the read model to take both")
+    house.kill_reader()
+    assert site.end("event-store", signal.SIGKILL) == -signal.SIGKILL
+    shutil.rmtree(site.directory / "store")
+    site.start("event-store")
+    # As many events before the newest one, and one of them is new.
+    told("gateway-c")
+    with EventStoreDBClient(house.uri) as client:
+        client.append_to_stream("gateway-b", current_version=StreamState.NO_STREAM, events=[newest])
+    house.read()
+    site.wait_until(lambda: house.seen() == 3, "the read model to take what is new")
+
+
+@pytest.mark.system
 def test_what_others_write_into_the_streams_ends_no_read_model(house: House) -> None:
     client = EventStoreDBClient(house.uri)
     junk = (b"{}", b"[]", b"\xff", b"null", b'{"deviceId": {}, "readings": 5}', b'{"sequence": 1e400}', b"[" * 5000)
