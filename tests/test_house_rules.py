@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.cli import VERBS
+
 ROOT = Path(__file__).parent.parent
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 40
@@ -207,8 +209,9 @@ def is_corridor(path: Path, importers: int) -> bool:
     is_decoder = module_of(path).startswith("drivers.decoders.")
     is_door = path.name in {"__init__.py", "__main__.py"}
     is_hook = path.name in HOOK_FILES and path.parent.parent == ROOT / "drivers"
+    is_verb = module_of(path) in {place.split(":")[0] for place, _ in VERBS.values()}
     is_short = path.read_text(encoding="utf-8").count("\n") < ALONE_LINES_MIN
-    return is_short and importers < 2 and not (is_decoder or is_door or is_hook)
+    return is_short and importers < 2 and not (is_decoder or is_door or is_hook or is_verb)
 
 
 def test_a_short_file_has_two_importers_or_is_a_devices_decoder() -> None:

@@ -251,7 +251,7 @@ class OutboxRestored(StrangeEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxCloneDetected(StrangeEvent):
-    """Another process writes as this gateway while it runs. Forwarding waits for `outbox adopt`; measuring goes on."""
+    """Another process writes as this gateway while it runs. Forwarding stops until the next start; measuring goes on."""
 
     type: ClassVar = EventType.OUTBOX_CLONE_DETECTED
 
