@@ -87,6 +87,7 @@ async def _serve(
     settings: "Settings", state_directory: Path, secret: str | None, find_credential: Callable[[str], str]
 ) -> None:
     from edge.gateway.compose import open_gateway
+    from edge.operate.garbage import look_less_often
     from edge.operate.threads import UnawaitedThreads
 
     stop = asyncio.Event()
@@ -98,6 +99,7 @@ async def _serve(
     async with open_gateway(
         settings, state_directory=state_directory, credential=secret, find_credential=find_credential
     ) as gateway:
+        look_less_often()
         await gateway.run(stop)
 
 

@@ -18,6 +18,7 @@ from edge.domain.reading import Sample
 from edge.domain.settings import ConnectionSettings, Settings
 from edge.gateway.author import make_author
 from edge.operate.clock import SystemClock
+from edge.operate.garbage import look_less_often
 from edge.settings.site import load_settings
 from edge.storage.database import open_database
 from edge.storage.outbox import Outbox, open_outbox
@@ -108,6 +109,8 @@ async def collected(settings: Settings, driver: Driver, state_directory: Path) -
             clock=clock,
             chance=lambda: 0.5,
         )
+        # As the daemon does.
+        look_less_often()
         tasks = [
             asyncio.create_task(outbox.run(), name="writer"),
             asyncio.create_task(collector.run(), name="collector"),
