@@ -45,21 +45,22 @@ class TcpProxy:
             writer.transport.abort()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._writers |= {writer, inner_writer}
+        # At once: a cut, or the end of a test, may fall into the connecting below.
+        ends = {writer}
+        self._writers |= ends
         number, self._accepted = self._accepted, self._accepted + 1
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._pass_on(reader, inner_writer, number))
-                tasks.create_task(self._pass_on(inner_reader, writer, number))
+            with suppress(OSError):
+                inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+                ends.add(inner_writer)
+                self._writers.add(inner_writer)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._pass_on(reader, inner_writer, number))
+                    tasks.create_task(self._pass_on(inner_reader, writer, number))
         finally:
-            self._writers -= {writer, inner_writer}
-            writer.transport.abort()
-            inner_writer.transport.abort()
+            self._writers -= ends
+            for end in ends:
+                end.transport.abort()
 
     async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, number: int) -> None:
         with suppress(ConnectionError):
