@@ -30,6 +30,10 @@ def run(site_file: Path, state_dir: Path | None, credentials_dir: Path | None, *
     held by another process, or the disk does not give it or the directory for the control socket, 78 the site file, a
     credential or a certificate is wrong.
     """
+    from edge.operate.garbage import look_less_often
+
+    # Before the imports below, which make a hundred thousand objects.
+    look_less_often()
     from edge.control.places import default_state_directory
     from edge.operate.logs import configure_logs
     from edge.settings.credentials import CredentialMissing, credential

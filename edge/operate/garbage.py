@@ -10,7 +10,9 @@ LOOKS = 10
 
 
 def look_less_often() -> None:
-    """Look at young objects seldom, and never again at those that the start made: they stay as long as the process."""
-    gc.collect()
+    """Look at young objects seldom, and never again at those that there are: the start made them, and they stay.
+
+    May be called again when more was made that stays.
+    """
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX, LOOKS, LOOKS)
