@@ -61,10 +61,6 @@ class Schedule:
         """Return when the next device is due; infinity if none is enabled."""
         return min((slot.due_s for slot in self._slots.values() if slot.enabled), default=math.inf)
 
-    def due_s(self, device_id: str) -> float:
-        """Return when a device is due next, whether enabled or not."""
-        return self._slots[device_id].due_s
-
     def finished(self, device_id: str, *, started_s: float, now_s: float, hold_s: float = 0.0) -> None:
         """Note that a poll is over. What became due meanwhile is skipped; `hold_s` is a back-off from now on."""
         slot = self._slots[device_id]

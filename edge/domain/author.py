@@ -66,12 +66,11 @@ class Author:
         *,
         reference: Reference | None = None,
         event_id: UUID | None = None,
-        retry_of: UUID | None = None,
     ) -> Draft:
         """Draft the control event that says a fact."""
         template = self.streams.configuration_status if fact.type in STATUS_TYPES else self.streams.gateway
         data = encode_json({**json_of(self._opening()), **json_of(fact)})
-        metadata = self.metadata(reference, retry_of=retry_of)
+        metadata = self.metadata(reference)
         return Draft(
             stream=self.stream(template),
             event_id=event_id or self.new_id(),
@@ -133,7 +132,7 @@ class Author:
             occurred_at=rfc3339(self.clock.unix_ms()),
         )
 
-    def metadata(self, reference: Reference | None = None, *, retry_of: UUID | None = None) -> str:
+    def metadata(self, reference: Reference | None = None) -> str:
         """Return an event's metadata as JSON text up to the position: `{…,"position":`. The outbox's writer ends it."""
         metadata = Metadata(
             schema_version=SCHEMA_VERSION,
@@ -141,7 +140,6 @@ class Author:
             config_version=None if reference is None else reference.config_version,
             causation_id=None if reference is None else reference.causation_id,
             correlation_id=None if reference is None else reference.correlation_id,
-            retry_of=retry_of,
             position=0,
         )
         return encode_json(json_of(metadata)).removesuffix("0}")

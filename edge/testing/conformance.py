@@ -144,7 +144,7 @@ class DriverConformance:
 
     async def sampled(self, driver: Driver, device: DeviceSettings) -> Sample:
         """Have a device give a sample. Raises ConnectionLost."""
-        raise NotImplementedError
+        raise NotImplementedError("take the class for polled or for pushed drivers, not the one below both")
 
     async def proved(self, driver: Driver, device: DeviceSettings) -> None:
         """Have a device give a sample, and look that it says what the device shows. Raises ConnectionLost."""

@@ -28,12 +28,12 @@ def test_next_moment_is_on_the_grid(phase_s: float, interval_s: float, after_s: 
 
 def test_first_polls_are_spread_over_the_interval() -> None:
     schedule = Schedule([("a", 4.0), ("b", 4.0), ("c", 4.0), ("d", 4.0)], start_s=100.0)
-    assert [schedule.due_s(device) for device in "abcd"] == [100.0, 101.0, 102.0, 103.0]
+    assert [schedule._slots[device].due_s for device in "abcd"] == [100.0, 101.0, 102.0, 103.0]
 
 
 def test_a_device_asked_once_an_hour_is_first_asked_within_seconds() -> None:
     schedule = Schedule([("a", 3600.0), ("b", 3600.0)], start_s=0.0)
-    assert schedule.due_s("b") == 5.0
+    assert schedule._slots["b"].due_s == 5.0
 
 
 def test_nobody_is_due_before_time() -> None:
@@ -67,9 +67,9 @@ def test_a_changed_interval_keeps_the_phase_and_back_again() -> None:
     schedule = Schedule([("x", 10.0), ("a", 10.0)], start_s=0.0)
     schedule.finished("a", started_s=5.0, now_s=5.1)
     schedule.change("a", interval_s=1.0, enabled=True, now_s=7.3)
-    assert schedule.due_s("a") == 8.0
+    assert schedule._slots["a"].due_s == 8.0
     schedule.change("a", interval_s=10.0, enabled=True, now_s=9.2)
-    assert schedule.due_s("a") == 15.0
+    assert schedule._slots["a"].due_s == 15.0
 
 
 def test_a_configuration_that_changes_no_interval_moves_nothing() -> None:
@@ -92,12 +92,12 @@ def test_a_disabled_device_is_never_due_and_comes_back_in_phase() -> None:
 def test_a_back_off_ends_on_the_grid_and_release_ends_it_early() -> None:
     schedule = Schedule([("a", 1.0), ("b", 1.0)], start_s=0.0)
     schedule.finished("a", started_s=0.0, now_s=0.3, hold_s=5.0)
-    assert schedule.due_s("a") == 6.0
+    assert schedule._slots["a"].due_s == 6.0
     schedule.change("a", interval_s=2.0, enabled=True, now_s=1.0)
-    assert schedule.due_s("a") == 6.0
+    assert schedule._slots["a"].due_s == 6.0
     schedule.release(2.5)
-    assert schedule.due_s("a") == 4.0
-    assert schedule.due_s("b") == 0.5
+    assert schedule._slots["a"].due_s == 4.0
+    assert schedule._slots["b"].due_s == 0.5
 
 
 @given(
@@ -115,7 +115,7 @@ def test_no_device_is_asked_more_often_than_its_interval_nor_starved(
         now_s = max(now_s, schedule.wake_s())
         device = schedule.due(now_s)
         assert device is not None
-        assert schedule.due_s(device) == min(schedule.due_s(other) for other in devices)
+        assert schedule._slots[device].due_s == min(schedule._slots[other].due_s for other in devices)
         asked[device].append(now_s)
         schedule.finished(device, started_s=now_s, now_s=now_s + duration_s)
         now_s += duration_s

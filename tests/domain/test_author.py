@@ -21,7 +21,7 @@ async def test_metadata_holds_only_what_can_differ_from_event_to_event() -> None
 async def test_the_position_that_the_outbox_adds_makes_the_metadata_whole() -> None:
     reference = Reference(config_version=7, causation_id=UPDATE, correlation_id="order-5")
     retired = DeviceRetired(device_id="bench", reason="removed")
-    drafted = author(VirtualClock()).control(retired, reference=reference, retry_of=UUID(int=5))
+    drafted = author(VirtualClock()).control(retired, reference=reference)
     _, metadata = drafted.encode(NUMBERS)
     assert json.loads(metadata) == json_of(
         Metadata(
@@ -30,7 +30,6 @@ async def test_the_position_that_the_outbox_adds_makes_the_metadata_whole() -> N
             config_version=7,
             causation_id=UPDATE,
             correlation_id="order-5",
-            retry_of=UUID(int=5),
             position=120_344,
         )
     )

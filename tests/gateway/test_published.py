@@ -1,15 +1,9 @@
 """What a consumer may rely on in what a whole gateway publishes."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-import edge.gateway.compose
-import edge.gateway.connections
 from edge.domain.event import EventType
 from edge.domain.event_store import NO_STREAM
 from edge.domain.reading import Sample
@@ -19,28 +13,6 @@ from fakes.event_store import FakeEventStore
 from fakes.outbox_drafts import all_entries
 from fakes.scripted_driver import good
 from fakes.whole_gateway import Drivers, running, site, until
-
-
-@pytest.fixture
-def drivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drivers:
-    made = Drivers()
-    monkeypatch.setattr(edge.gateway.connections, "driver_kind", made.kind)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    return made
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> FakeEventStore:
-    """Both clients of the gateway reach the same store."""
-    fake = FakeEventStore()
-
-    @asynccontextmanager
-    async def open_fake(*_: object, **__: object) -> AsyncIterator[FakeEventStore]:
-        yield fake
-
-    monkeypatch.setattr(edge.gateway.compose, "open_event_store", open_fake)
-    return fake
 
 
 async def test_no_sample_comes_before_the_settings_that_it_was_made_under(drivers: Drivers, tmp_path: Path) -> None:

@@ -3,15 +3,12 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import edge.gateway.compose
-import edge.gateway.connections
 from edge.configure.following import FollowingState
 from edge.domain.alarm import AlarmIdentity, AlarmKind
 from edge.domain.backoff import Backoff
@@ -32,15 +29,6 @@ from fakes.outbox_drafts import all_entries
 from fakes.running_gateway import until as until_true
 from fakes.scripted_driver import good
 from fakes.whole_gateway import Drivers, running, site, until
-
-
-@pytest.fixture
-def drivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drivers:
-    made = Drivers()
-    monkeypatch.setattr(edge.gateway.connections, "driver_kind", made.kind)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    return made
 
 
 async def test_a_driver_learns_what_it_may_know_of_the_gateway(drivers: Drivers, tmp_path: Path) -> None:
@@ -153,19 +141,6 @@ async def test_what_a_driver_raises_does_not_end_the_gateway_and_a_request_to_st
         broker.arrivals.put_nowait([Sample(device_id="roof", readings={"air_temperature": good()})])
         await until(gateway, EventType.SENSOR_READING_RECEIVED, "roof")
         await until(gateway, EventType.ALARM_RAISED)
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> FakeEventStore:
-    """Both clients of the gateway reach the same store."""
-    fake = FakeEventStore()
-
-    @asynccontextmanager
-    async def open_fake(*_: object, **__: object) -> AsyncIterator[FakeEventStore]:
-        yield fake
-
-    monkeypatch.setattr(edge.gateway.compose, "open_event_store", open_fake)
-    return fake
 
 
 async def stands(store: FakeEventStore, event_type: EventType) -> None:
